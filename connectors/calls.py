@@ -1,0 +1,108 @@
+"""One HTTP call to a platform, with every failure turned into the `SendError` that says what may be done."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from connectors.base import BadOptions, Rejected, Throttled, Uncertain, Unreachable
+
+DEFAULT_TIMEOUT = 15.0
+MAX_ANSWER = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the platform answered: any status below 400 (or one that the caller asked to see)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Decode the body as JSON. Raises `Uncertain` when it is none: the platform broke its own contract."""
+        try:
+            return msgspec.json.decode(self.body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise Uncertain(f"the platform answered {self.status} with something that is not JSON") from None
+
+
+async def call(
+    http: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    *,
+    leaving: Callable[[], Awaitable[None]] | None = None,
+    repeatable: bool = False,
+    see: frozenset[int] = frozenset(),
+    timeout: float = DEFAULT_TIMEOUT,
+    max_answer: int = MAX_ANSWER,
+    **request: Any,
+) -> Reply:
+    """Make one request and return the platform's reply.
+
+    *leaving* is awaited directly before the request. *repeatable* says that doing it twice does no
+    harm (reads, token fetches): then a lost answer is `Unreachable` instead of `Uncertain`.
+    Statuses in *see* are returned instead of raised. Redirects are not followed.
+
+    Raises `Throttled` (429, or 503 with Retry-After), `Unreachable` (nothing left, or 503),
+    `BadOptions` (401, 403), `Rejected` (other 4xx) or `Uncertain` (timeout, cut connection and
+    other 5xx after the request left). No URL, header or body appears in any message.
+    """
+    lost = Unreachable if repeatable else Uncertain
+    if leaving is not None:
+        await leaving()
+    try:
+        async with http.request(
+            method, url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=timeout, connect=timeout), **request
+        ) as response:
+            body = await read_limited(response.content, max_answer)
+            reply = Reply(response.status, response.headers, body)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        raise Unreachable(f"cannot connect to the platform ({type(error).__name__})") from None
+    except TimeoutError:
+        raise lost(f"the platform gave no answer within {timeout:g} s") from None
+    except (aiohttp.ClientError, OSError) as error:
+        raise lost(f"the connection to the platform broke ({type(error).__name__})") from None
+    if reply.status in see or reply.status < 300:
+        return reply
+    raise failure(reply, lost)
+
+
+def failure(reply: Reply, lost: type[Unreachable | Uncertain]) -> Exception:
+    """Name the `SendError` for an HTTP status of 300 or more (RFC 9110 §15, RFC 6585 §4)."""
+    status, code = reply.status, str(reply.status)
+    wait = retry_after(reply.headers)
+    if status == 429:
+        return Throttled("the platform asks us to slow down", retry_after=wait or 30.0, code=code)
+    if status == 503:
+        if wait:
+            return Throttled("the platform is unavailable", retry_after=wait, code=code)
+        return Unreachable("the platform is unavailable", code=code)
+    if status >= 500:
+        return lost(f"the platform failed with status {status}", code=code)
+    if status in (401, 403):
+        return BadOptions(f"the platform refused our credentials or permission (status {status})", code=code)
+    return Rejected(f"the platform refused the request (status {status})", code=code)
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Return the seconds of a Retry-After header, 0 if there is none or it is a date."""
+    value = headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else 0.0
+
+
+async def read_limited(content: aiohttp.StreamReader, limit: int) -> bytes:
+    """Read all of *content*. Raises `Rejected` past *limit* bytes."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in content.iter_chunked(1 << 16):
+        size += len(part)
+        if size > limit:
+            raise Rejected(f"the platform's answer is larger than {limit} bytes")
+        parts.append(part)
+    return b"".join(parts)

@@ -1,0 +1,1 @@
+"""What we owe people: deliveries, receipts, dead letters."""

@@ -1,0 +1,1 @@
+"""Which team, and why: pure rules, the reader that applies them, assignment."""
