@@ -1,0 +1,51 @@
+"""The configured channels of this process: their connectors, whether they work, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from connectors.base import Capabilities, Connector
+
+NOTHING = Capabilities()
+
+
+@dataclass(slots=True)
+class Channel:
+    """One configured channel. *connector* is None when it could not be built; *reason* says why it is not up.
+
+    *last_event_at* and *changed_at* are in milliseconds since 1970 UTC, 0 = never.
+    """
+
+    name: str
+    kind: str
+    connector: Connector | None = None
+    required: bool = True
+    rate: float | None = None
+    reason: str = ""
+    state: str = "up"
+    last_event_at: int = 0
+    changed_at: int = 0
+    secret_path: str = ""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.connector.capabilities if self.connector is not None else NOTHING
+
+    def mark(self, state: str, reason: str, now: int) -> None:
+        """Say whether the channel is "up", "degraded" or "down"."""
+        if (state, reason) != (self.state, self.reason):
+            self.state, self.reason, self.changed_at = state, reason, now
+
+
+@dataclass(slots=True)
+class Channels:
+    """All channels by name; replaced as a whole when the configuration is reloaded."""
+
+    by_name: Mapping[str, Channel] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Channel]:
+        return iter(self.by_name.values())
+
+    def get(self, name: str) -> Channel | None:
+        return self.by_name.get(name)

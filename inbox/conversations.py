@@ -1,0 +1,221 @@
+"""Conversations and the one way to change them: a `Change` that the store applies whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from inbox.leases import Fenced
+from inbox.partitions import Id, key, parse_id, tag
+from inbox.store import Script, Store
+
+COMMIT = Script.load(Path(__file__).parent / "scripts" / "commit.lua")
+STATUSES = ("open", "pending", "snoozed", "resolved")
+PRIORITIES = ("low", "normal", "high", "urgent")
+Value = str | int
+
+
+class Conflict(Exception):
+    """The conversation has changed since it was read; read it again and decide anew."""
+
+
+class NoConversation(LookupError):
+    """There is no conversation with this id."""
+
+
+class Conversation(msgspec.Struct, frozen=True):
+    """One conversation as the store knows it. Times are in milliseconds since 1970 UTC, 0 = never."""
+
+    id: str
+    channel: str
+    kind: str
+    address: str
+    contact: str
+    status: str = "open"
+    team: str = ""
+    agent: str = ""
+    priority: str = "normal"
+    stage: str = ""
+    tags: tuple[str, ...] = ()
+    subject: str = ""
+    opened_at: int = 0
+    last_message_at: int = 0
+    last_inbound_at: int = 0
+    first_reply_at: int = 0
+    snoozed_until: int = 0
+    resolved_at: int = 0
+    messages: int = 0
+    sla: str = ""
+    risk: str = ""
+    route: str = ""
+    handle: str = ""
+    name: str = ""
+    read_at: int = 0
+    version: str = "0"
+
+    @property
+    def place(self) -> Id:
+        """Its partition and key."""
+        return parse_id(self.id, "c")
+
+
+# Field of the store's hash <- name here. Short ones keep a hash of a quiet conversation small.
+FIELDS = {
+    "channel": "channel",
+    "kind": "kind",
+    "address": "address",
+    "contact": "contact",
+    "status": "status",
+    "team": "team",
+    "agent": "agent",
+    "priority": "priority",
+    "stage": "stage",
+    "tags": "tags",
+    "subject": "subject",
+    "opened_at": "opened",
+    "last_message_at": "last",
+    "last_inbound_at": "last_in",
+    "first_reply_at": "replied",
+    "snoozed_until": "snoozed",
+    "resolved_at": "resolved",
+    "messages": "messages",
+    "sla": "sla",
+    "risk": "risk",
+    "route": "route",
+    "handle": "handle",
+    "name": "name",
+    "read_at": "read",
+    "version": "version",
+}
+NUMBERS = {
+    "opened_at", "last_message_at", "last_inbound_at", "first_reply_at", "snoozed_until", "resolved_at", "messages",
+    "read_at",
+}  # fmt: skip
+
+
+def from_hash(conversation_id: str, fields: Mapping[str, str]) -> Conversation:
+    """Build a conversation from its hash in the store."""
+    values: dict[str, Any] = {"id": conversation_id}
+    for name, stored in FIELDS.items():
+        value = fields.get(stored)
+        if value:
+            values[name] = int(value) if name in NUMBERS else tuple(value.split(",")) if name == "tags" else value
+    return Conversation(**values)
+
+
+def stored(values: Mapping[str, Any]) -> list[Value]:
+    """Flatten {name: value} into the hash's fields; tags are joined by commas, which no tag contains."""
+    flat: list[Value] = []
+    for name, value in values.items():
+        flat += (FIELDS[name], ",".join(value) if name == "tags" else value)
+    return flat
+
+
+@dataclass(slots=True)
+class Change:
+    """Everything that one commit does, in one slot. Times and numbers are ints, everything else text.
+
+    *id* is the conversation's key (without partition). *version* must still be current ("" = any).
+    *epoch* fences a reader. *once* = (key, field, log position, answer field): skip the whole change
+    if that position or a later one was recorded there; *unless*: skip if this key exists.
+    *log* holds (timeline mark or "", fields) pairs; *link* = (which of *log*, key, field) stores that
+    entry's position in a hash. *queue* = (list, delivery, due). *marks*/*unmarks* are sorted sets.
+    """
+
+    id: str | None = None
+    version: str | None = None
+    epoch: str | None = None
+    once: tuple[str, str, str, str] | None = None
+    unless: str | None = None
+    set: Mapping[str, Any] = field(default_factory=dict)
+    unset: Sequence[str] = ()
+    count: Sequence[tuple[str, int]] = ()
+    records: list[tuple[str, list[Value]]] = field(default_factory=list)
+    log: list[tuple[str, list[Value]]] = field(default_factory=list)
+    link: tuple[int, str, str] | None = None
+    timeline: Sequence[str] = ()
+    queue: Sequence[tuple[str, str, int]] = ()
+    marks: Sequence[tuple[str, int, str]] = ()
+    unmarks: Sequence[tuple[str, str]] = ()
+
+    def packed(self) -> bytes:
+        """Encode for commit.lua; absent parts are left out."""
+        parts: dict[str, Any] = {
+            "id": self.id,
+            "version": self.version or None,
+            "epoch": self.epoch,
+            "once": self.once,
+            "unless": self.unless,
+            "set": text(stored(self.set)),
+            "unset": [FIELDS[name] for name in self.unset],
+            "count": self.count,
+            "records": [(name, text(values)) for name, values in self.records],
+            "log": [(mark, text(values)) for mark, values in self.log],
+            "link": self.link,
+            "timeline": self.timeline,
+            "queue": self.queue,
+            "marks": self.marks,
+            "unmarks": self.unmarks,
+        }
+        return msgspec.msgpack.encode({name: part for name, part in parts.items() if part})
+
+
+def text(values: Iterable[Value]) -> list[str]:
+    """Turn numbers into text: Lua would print large ones in scientific notation."""
+    return [value if isinstance(value, str) else str(value) for value in values]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A change that holds: *fresh* is False when an earlier run had done it already; *ids* are its log entries."""
+
+    fresh: bool
+    version: str = ""
+    ids: tuple[str, ...] = ()
+    answer: str = ""
+
+
+async def commit(store: Store, partition: int, change: Change) -> Committed:
+    """Apply *change*. Raises `Conflict`, `Fenced` or `StoreError`."""
+    reply = await store.run(COMMIT, tag(partition), [key(partition, "log")], (change.packed(),))
+    match reply[0]:
+        case "ok":
+            return Committed(True, reply[1], tuple(reply[2:]))
+        case "done":
+            return Committed(False, answer=reply[1])
+        case "conflict":
+            raise Conflict
+        case _:
+            raise Fenced
+
+
+async def load(store: Store, conversation_id: str) -> Conversation:
+    """Return a conversation. Raises `UnknownId`, `NoConversation`, `StoreError`."""
+    place = parse_id(conversation_id, "c")
+    found = (await load_many(store, [place]))[0]
+    if found is None:
+        raise NoConversation(conversation_id)
+    return found
+
+
+async def load_many(store: Store, places: Sequence[Id]) -> list[Conversation | None]:
+    """Return conversations in the order asked for, None where there is none. Raises `StoreError`."""
+    by_partition: dict[int, list[int]] = {}
+    for index, place in enumerate(places):
+        by_partition.setdefault(place.partition, []).append(index)
+    found: list[Conversation | None] = [None] * len(places)
+    for partition, indexes in by_partition.items():
+        replies = await store.many(tag(partition), [("HGETALL", key(partition, f"c:{places[i].key}")) for i in indexes])
+        for index, reply in zip(indexes, replies, strict=True):
+            if reply:
+                found[index] = from_hash(str(places[index]), pairs(reply))
+    return found
+
+
+def pairs(reply: Sequence[str]) -> dict[str, str]:
+    """Turn a flat HGETALL reply into a dictionary."""
+    return dict(zip(reply[::2], reply[1::2], strict=True))

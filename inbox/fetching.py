@@ -1,0 +1,109 @@
+"""Download the files that platforms hand over as references, and try again until the platform gives them up.
+
+A message is on the timeline before its files are: a platform that is slow with media neither delays
+nor loses the words. A file that cannot be had is shown as such, with the reason.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from connectors.base import Fetcher, Media, SendError
+from inbox import log as logbook
+from inbox.attachments import Attachments, TooLarge
+from inbox.channels import Channels
+from inbox.leases import Held
+from inbox.partitions import key, tag
+from inbox.recording import Rest
+from inbox.store import Store
+from inbox.wakes import Wakes
+
+log = logging.getLogger(__name__)
+
+DUE = "fetch"
+WAITS = (5_000, 30_000, 120_000, 600_000, 3_600_000, 3 * 3_600_000)
+SCAN = 20
+
+
+class Fetched(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a file: its hash, or why it cannot be had; *tries* so far while neither is known."""
+
+    sha: str = ""
+    size: int = 0
+    type: str = ""
+    name: str = ""
+    error: str = ""
+    tries: int = 0
+
+
+def pending(media: Media) -> bool:
+    """Tell whether a file still has to be downloaded."""
+    return media.data is None and bool(media.ref) and not media.ref.startswith(("sha256:", "refused:"))
+
+
+class Fetching:
+    """Works through the files that a partition still misses."""
+
+    def __init__(
+        self, store: Store, wakes: Wakes, channels: Channels, attachments: Attachments, now: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._wakes = wakes
+        self._channels = channels
+        self._attachments = attachments
+        self._now = now
+
+    async def turn(self, held: Held) -> int | None:
+        """Fetch what is due; return when the next one is. Raises `StoreError`."""
+        name, slot = key(held.partition, DUE), tag(held.partition)
+        for job in await self._store.do(slot, "ZRANGEBYSCORE", name, "-inf", self._now(), "LIMIT", 0, SCAN):
+            await self._one(held.partition, job)
+        later = await self._store.do(slot, "ZRANGE", name, 0, 0, "WITHSCORES")
+        return int(float(later[1])) if later else None
+
+    async def _one(self, partition: int, job: str) -> None:
+        position, _, index = job.rpartition(":")
+        entry = (await logbook.fetch(self._store, [(partition, position)]))[0]
+        if entry is None:
+            await self._done(partition, job, Fetched(error="the message is gone"))
+            return
+        known = await self._store.do(tag(partition), "HGET", key(partition, f"f:{position}"), index)
+        tries = msgspec.json.decode(known, type=Fetched).tries if known else 0
+        media = msgspec.json.decode(entry.fields["b"], type=Rest).media[int(index)]
+        try:
+            result = await self._fetch(entry.fields["ch"], media)
+        except SendError as error:
+            if error.retryable and tries < len(WAITS):
+                waiting = Fetched(error=str(error), tries=tries + 1)
+                await self._note(partition, job, waiting)
+                await self._store.do(tag(partition), "ZADD", key(partition, DUE), self._now() + WAITS[tries], job)
+                return
+            result = Fetched(error=str(error))
+        except TooLarge as error:
+            result = Fetched(error=str(error))
+        await self._done(partition, job, result)
+
+    async def _fetch(self, channel_name: str, media: Media) -> Fetched:
+        channel = self._channels.get(channel_name)
+        if channel is None or not isinstance(channel.connector, Fetcher):
+            return Fetched(error=f"channel {channel_name} cannot download files")
+        got = await channel.connector.fetch(media)
+        if got.data is None:
+            return Fetched(error="the platform gave no file")
+        sha = await self._attachments.save(got.data)
+        return Fetched(sha, len(got.data), got.type or media.type, got.name or media.name)
+
+    async def _note(self, partition: int, job: str, result: Fetched) -> None:
+        position, _, index = job.rpartition(":")
+        value = msgspec.json.encode(result)
+        await self._store.do(tag(partition), "HSET", key(partition, f"f:{position}"), index, value)
+
+    async def _done(self, partition: int, job: str, result: Fetched) -> None:
+        if result.error:
+            log.warning("a file could not be fetched: %s", result.error)
+        await self._note(partition, job, result)
+        await self._store.do(tag(partition), "ZREM", key(partition, DUE), job)
+        self._wakes.ring((f"p{partition}",))

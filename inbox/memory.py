@@ -1,0 +1,79 @@
+"""The shared memory of one channel's connector (`connectors.base.Memory`), kept in the store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from inbox.partitions import shared_key
+from inbox.store import Script, Store, StoreError
+from inbox.wakes import Wakes
+
+MEMORY = Script.load(Path(__file__).parent / "scripts" / "memory.lua")
+LOCK_LOOK = (0.01, 0.05)
+
+
+class ChannelMemory:
+    """Everything of one channel lives in one slot."""
+
+    def __init__(self, store: Store, wakes: Wakes, channel: str) -> None:
+        self._store = store
+        self._wakes = wakes
+        self._tag = f"ch:{channel}"
+
+    def _key(self, name: str) -> str:
+        return shared_key(self._tag, name)
+
+    async def get(self, key: str) -> str | None:
+        value: str | None = await self._store.do(self._tag, "GET", self._key(f"v:{key}"))
+        return value
+
+    async def put(self, key: str, value: str, *, ttl: float | None = None) -> None:
+        expiry = ("PX", max(1, int(ttl * 1000))) if ttl is not None else ()
+        await self._store.do(self._tag, "SET", self._key(f"v:{key}"), value, *expiry)
+
+    async def forget(self, key: str) -> None:
+        await self._store.do(self._tag, "DEL", self._key(f"v:{key}"))
+
+    @asynccontextmanager
+    async def lock(self, name: str, *, seconds: float) -> AsyncIterator[None]:
+        """Hold *name* alone among all processes. Raises `StoreError`."""
+        key, mine = self._key(f"l:{name}"), secrets.token_hex(8)
+        while not await self._store.do(self._tag, "SET", key, mine, "NX", "PX", int(seconds * 1000)):  # noqa: ASYNC110  # other processes hold it
+            await asyncio.sleep(random.uniform(*LOCK_LOOK))  # noqa: S311  # spreads the waiters, guards nothing
+        try:
+            yield
+        finally:
+            with contextlib.suppress(StoreError):  # the lock ends by itself after *seconds*
+                await self._store.run(MEMORY, self._tag, [key], ("unlock", mine))
+
+    async def post(self, box: str, item_id: str, item: str, *, keep: float) -> int:
+        keys = [self._key(f"b:{box}"), self._key(f"i:{box}")]
+        _, position = await self._store.run(MEMORY, self._tag, keys, ("post", item_id, item, int(keep)))
+        self._wakes.ring((f"{self._tag}/{box}",))
+        return int(position)
+
+    async def read(self, box: str, after: int) -> list[tuple[int, str]]:
+        items = await self._store.do(self._tag, "LRANGE", self._key(f"b:{box}"), after, -1)
+        return [(after + index, item) for index, item in enumerate(items, start=1)]
+
+    async def wait(self, box: str, after: int, *, timeout: float) -> list[tuple[int, str]]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        with self._wakes.listen(f"{self._tag}/{box}") as news:
+            while True:
+                news.clear()
+                items = await self.read(box, after)
+                left = deadline - loop.time()
+                if items or left <= 0:
+                    return items
+                try:
+                    async with asyncio.timeout(min(left, 5.0)):
+                        await news.wait()
+                except TimeoutError:
+                    continue

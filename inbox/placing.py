@@ -1,0 +1,275 @@
+"""Give a recorded event its contact and its conversation. Doing it twice changes nothing.
+
+A message belongs to the conversation that it answers (mail: by message id), else to the latest one of
+its address on its channel; a resolved one is reopened for a while, later a new one is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from connectors.base import Capabilities
+from inbox import conversations, fetching
+from inbox import log as logbook
+from inbox.conversations import Change, Conversation, commit, pairs
+from inbox.leases import Held
+from inbox.log import Entry
+from inbox.partitions import Id, digest, key, parse_id, tag
+from inbox.recording import Rest, receipt_partition
+from inbox.store import Store
+
+REOPEN_FOR = 3 * 24 * 3600 * 1000
+SUBJECT_LIMIT = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """An inbound log entry, parsed once."""
+
+    entry: Entry
+    channel: str
+    address: str
+    at: int
+    text: str
+    rest: Rest
+    capabilities: Capabilities
+    kind: str
+
+    @property
+    def message_id(self) -> str:
+        return f"m{self.entry.partition}-{self.entry.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where an event belongs: the address's record, and a conversation if there is one to continue."""
+
+    address: Mapping[str, str]
+    conversation: Conversation | None
+    reopens: bool
+
+    @property
+    def new(self) -> bool:
+        return self.conversation is None
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What became of an event: its conversation ("" for a stranger's notice), and whether that was opened or reopened."""
+
+    conversation: str
+    fresh: bool
+    opened: bool = False
+    reopened: bool = False
+
+
+@dataclass(slots=True)
+class Decided:
+    """What the router wants to have set on the conversation, and what the log shall tell of it."""
+
+    set: dict[str, Any] = field(default_factory=dict)
+    story: dict[str, Any] = field(default_factory=dict)
+
+
+def parse(entry: Entry, kind: str, capabilities: Capabilities) -> Origin:
+    """Parse an inbound log entry."""
+    fields = entry.fields
+    body = fields.get("b")
+    rest = msgspec.json.decode(body, type=Rest) if body else Rest()
+    return Origin(entry, fields["ch"], fields["a"], int(fields["at"]), fields.get("tx", ""), rest, capabilities, kind)
+
+
+class Placer:
+    """Finds and opens conversations."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def locate(self, origin: Origin) -> Spot:
+        """Find where *origin* belongs, without changing anything. Raises `StoreError`."""
+        partition = origin.entry.partition
+        reply = await self._store.do(tag(partition), "HGETALL", key(partition, f"a:{origin.address}"))
+        record = pairs(reply)
+        known = await self._referred(origin)
+        if known is None and not origin.capabilities.threads:
+            known = record.get(f"conv:{origin.channel}")
+        if not known:
+            return Spot(record, None, reopens=False)
+        conversation = (await conversations.load_many(self._store, [parse_id(known, "c")]))[0]
+        if conversation is None:
+            return Spot(record, None, reopens=False)
+        if conversation.status == "resolved" and origin.entry.type == logbook.MESSAGE:
+            if not origin.rest.refs and origin.entry.ms - conversation.resolved_at > REOPEN_FOR:
+                return Spot(record, None, reopens=False)
+            return Spot(record, conversation, reopens=True)
+        return Spot(record, conversation, reopens=False)
+
+    async def _referred(self, origin: Origin) -> str | None:
+        """Return the conversation of a message that this one answers, if it was on the same channel."""
+        for reference in origin.rest.refs:
+            partition = receipt_partition(origin.channel, reference)
+            mark = digest(origin.channel, "ref", reference)
+            found: str | None = await self._store.do(tag(partition), "HGET", key(partition, f"refs:{mark[:2]}"), mark)
+            if found:
+                return found
+        return None
+
+    async def refer(self, channel: str, external_id: str, conversation_id: str) -> None:
+        """Remember that answers to *external_id* belong to a conversation. Raises `StoreError`."""
+        partition = receipt_partition(channel, external_id)
+        mark = digest(channel, "ref", external_id)
+        await self._store.do(tag(partition), "HSET", key(partition, f"refs:{mark[:2]}"), mark, conversation_id)
+
+    async def place(self, held: Held, origin: Origin, spot: Spot, decided: Decided) -> Placed:
+        """Append *origin* to its conversation, opening one if need be.
+
+        Raises `Conflict` (locate again), `Fenced` or `StoreError`.
+        """
+        conversation = spot.conversation
+        if conversation is None and origin.entry.type != logbook.MESSAGE:
+            await self._note_address(held, origin, spot)
+            return Placed("", fresh=True)
+        if conversation is not None and conversation.place.partition != held.partition:
+            placed = await self._append_abroad(origin, conversation, spot, decided)
+            await self._note_address(held, origin, spot)
+        else:
+            placed = await self._append(held, origin, spot, decided)
+        if origin.capabilities.threads and origin.entry.type == logbook.MESSAGE and placed.conversation:
+            await self.refer(origin.channel, origin.entry.fields["x"], placed.conversation)
+        return placed
+
+    async def ignore(self, held: Held, origin: Origin, reason: str) -> None:
+        """Leave a message out of every conversation because a rule says so; the log keeps it, with the reason.
+
+        Raises `Fenced` or `StoreError`.
+        """
+        entry = origin.entry
+        await commit(
+            self._store,
+            held.partition,
+            Change(
+                epoch=held.epoch,
+                once=(f"a:{origin.address}", "placed", entry.id, "contact"),
+                records=[(f"a:{origin.address}", ["placed", entry.id])],
+                log=[("", ["t", logbook.IGNORED, "m", entry.id, "er", reason])],
+            ),
+        )
+
+    async def _append(self, held: Held, origin: Origin, spot: Spot, decided: Decided) -> Placed:
+        partition, entry = held.partition, origin.entry
+        place = spot.conversation.place if spot.conversation else Id("c", partition, entry.id)
+        contact = spot.address.get("contact") or f"k{partition}-{entry.id}"
+        change = self._change(origin, spot, place, decided, entry.id)
+        change.epoch = held.epoch
+        change.once = (f"a:{origin.address}", "placed", entry.id, f"conv:{origin.channel}")
+        if spot.conversation is None:
+            change.set = {
+                "channel": origin.channel,
+                "kind": origin.kind,
+                "address": origin.address,
+                "contact": contact,
+                "opened_at": origin.at,
+                "subject": origin.rest.subject[:SUBJECT_LIMIT],
+                **change.set,
+            }
+        change.records = [
+            (f"a:{origin.address}", [*self._record(origin, spot, contact), f"conv:{origin.channel}", str(place)])
+        ]
+        name = entry.fields.get("n", "")
+        if "contact" not in spot.address:
+            change.records.append((f"k:{entry.id}", ["name", name, "addresses", origin.address, "since", origin.at]))
+        elif name and entry.type == logbook.MESSAGE and name != spot.address.get("name"):
+            change.records.append((f"k:{parse_id(contact, 'k').key}", ["name", name]))
+        done = await commit(self._store, partition, change)
+        if not done.fresh:
+            return Placed(done.answer or str(place), fresh=False)
+        return Placed(str(place), fresh=True, opened=spot.new, reopened=spot.reopens)
+
+    async def _append_abroad(self, origin: Origin, conversation: Conversation, spot: Spot, decided: Decided) -> Placed:
+        """Append to a conversation of another partition (a colleague's mail); its own slot says if that was done."""
+        place, entry = conversation.place, origin.entry
+        change = self._change(origin, spot, place, decided, f"{entry.id}@{entry.partition}")
+        change.once = (f"c:{place.key}", f"from:{entry.partition}", entry.id, "")
+        change.records = [(f"c:{place.key}", [f"from:{entry.partition}", entry.id])]
+        done = await commit(self._store, place.partition, change)
+        return Placed(str(place), fresh=done.fresh, reopened=spot.reopens)
+
+    def _change(self, origin: Origin, spot: Spot, place: Id, decided: Decided, item: str) -> Change:
+        """Build what every placing does to its conversation."""
+        entry = origin.entry
+        values: dict[str, Any] = {
+            "last_message_at": max(origin.at, spot.conversation.last_message_at if spot.conversation else 0)
+        }
+        if entry.type == logbook.MESSAGE:
+            values["status"] = "open"
+            values["last_inbound_at"] = origin.at
+            if origin.rest.handle:
+                values["handle"] = origin.rest.handle
+            name = entry.fields.get("n", "")
+            if name and (spot.conversation is None or not spot.conversation.name):
+                values["name"] = name
+        elif spot.conversation is None:
+            values["status"] = "open"
+        values.update(decided.set)
+        fields: list[conversations.Value] = ["t", logbook.PLACED, "c", place.key, "m", item]
+        if spot.new or spot.reopens:
+            fields += ["o", "new" if spot.new else "reopened"]
+        if decided.story:
+            fields += ["b", msgspec.json.encode(decided.story).decode()]
+        return Change(
+            id=place.key,
+            version=spot.conversation.version if spot.conversation else None,
+            set=values,
+            count=(("messages", 1),) if entry.type != logbook.NOTICE else (),
+            log=[("d" if decided.story else "", fields)],
+            timeline=(f"m{item}",),
+            marks=tuple(
+                (fetching.DUE, entry.ms, f"{entry.id}:{index}")
+                for index, media in enumerate(origin.rest.media)
+                if fetching.pending(media) and place.partition == entry.partition
+            ),
+        )
+
+    def _record(self, origin: Origin, spot: Spot, contact: str) -> list[conversations.Value]:
+        """Return what the address's record learns: contact, position, and the window that the event grants."""
+        values: list[conversations.Value] = ["contact", contact, "placed", origin.entry.id]
+        name = origin.entry.fields.get("n", "")
+        if name and origin.entry.type == logbook.MESSAGE:
+            values += ["name", name]
+        if origin.rest.window is not None:
+            values += self._window(origin, spot)
+        return values
+
+    def _window(self, origin: Origin, spot: Spot) -> list[conversations.Value]:
+        """Keep the better of the window that is open and the one that the event grants.
+
+        WeChat: a menu click grants 3 messages for a minute; it must not cut the 48 hours that a
+        message granted, unless those are used up.
+        """
+        assert origin.rest.window is not None
+        seconds, messages = origin.rest.window
+        until = origin.at + seconds * 1000
+        known_until = int(spot.address.get(f"wu:{origin.channel}") or 0)
+        known_left = spot.address.get(f"wl:{origin.channel}") or ""
+        if until < known_until and known_left != "0":
+            return []
+        return [f"wu:{origin.channel}", until, f"wl:{origin.channel}", "" if messages is None else messages]
+
+    async def _note_address(self, held: Held, origin: Origin, spot: Spot) -> None:
+        """Record on the address alone that the event was placed (no conversation of this partition changes)."""
+        contact = spot.address.get("contact") or f"k{held.partition}-{origin.entry.id}"
+        change = Change(
+            epoch=held.epoch,
+            once=(f"a:{origin.address}", "placed", origin.entry.id, "contact"),
+            records=[(f"a:{origin.address}", self._record(origin, spot, contact))],
+        )
+        if "contact" not in spot.address:
+            name = origin.entry.fields.get("n", "")
+            change.records.append(
+                (f"k:{origin.entry.id}", ["name", name, "addresses", origin.address, "since", origin.at])
+            )
+        await commit(self._store, held.partition, change)

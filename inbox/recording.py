@@ -1,0 +1,251 @@
+"""Make what a connector returned durable: duplicate check and log entry in one step, in the sender's slot.
+
+`received = recorded + duplicate + ignored + shunted` holds for every channel; the counts are kept here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from connectors.base import Echo, Event, Ignored, Media, Message, Notice, Receipt
+from inbox import log as logbook
+from inbox.attachments import Attachments, TooLarge
+from inbox.partitions import Id, digest, key, new_key, parse_id, partition_of, tag
+from inbox.store import Reply, Script, Store
+from inbox.wakes import Wakes
+
+log = logging.getLogger(__name__)
+
+RECORD = Script.load(Path(__file__).parent / "scripts" / "record.lua")
+encode = msgspec.json.Encoder().encode
+
+
+class Recorded(NamedTuple):
+    """Where an event was stored; *first* is False when an earlier one with the same id is there already."""
+
+    partition: int
+    position: str
+    first: bool
+
+
+class Shunted(msgspec.Struct, frozen=True):
+    """A payload that nobody could parse, with everything needed to try again."""
+
+    id: str
+    channel: str
+    error: str
+    at: int
+    raw: bytes
+    meta: dict[str, Any]
+
+
+def receipt_partition(channel: str, message_id: str) -> int:
+    """Return the partition that knows which delivery the platform's *message_id* belongs to."""
+    return partition_of(f"{channel}\x00{message_id}")
+
+
+class Recorder:
+    """The one way into the log for whatever comes from outside."""
+
+    def __init__(self, store: Store, wakes: Wakes, attachments: Attachments) -> None:
+        self._store = store
+        self._wakes = wakes
+        self._attachments = attachments
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    async def record(self, channel: str, events: Sequence[Event]) -> list[Recorded | None]:
+        """Store *events* durably, each once; None for those that are ignored.
+
+        Raises `StoreError`: then some may be stored and the caller must have them sent again.
+        """
+        if len(events) == 1:
+            return [await self._one(channel, events[0])]
+        return list(await asyncio.gather(*(self._one(channel, event) for event in events)))
+
+    async def _one(self, channel: str, event: Event) -> Recorded | None:
+        if isinstance(event, Ignored):
+            self._count(channel, "ignored")
+            log.info("ignored an event of %s: %s", channel, event.reason)
+            return None
+        if isinstance(event, Message | Echo) and event.media:
+            event = await self._keep_media(event)
+        partition, mark, fields = spread(channel, event)
+        recorded = await self._write(partition, mark, fields)
+        self._count(channel, "recorded" if recorded.first else "duplicate")
+        if recorded.first:
+            self._wakes.ring((f"p{partition}",))
+        return recorded
+
+    async def _write(self, partition: int, mark: str, fields: tuple[str | int | bytes, ...]) -> Recorded:
+        keys = (key(partition, "log"), key(partition, f"seen:{mark[:2]}"))
+        reply: Reply = await self._store.run(RECORD, tag(partition), keys, (bytes.fromhex(mark[2:]), *fields))
+        return Recorded(partition, reply[1], reply[0] == 1)
+
+    async def _keep_media(self, event: Message | Echo) -> Message | Echo:
+        return msgspec.structs.replace(event, media=tuple([await self._keep(media) for media in event.media]))
+
+    async def _keep(self, media: Media) -> Media:
+        """Put a file's bytes where they belong; the log keeps only their hash."""
+        if media.data is None:
+            return media
+        try:
+            sha = await self._attachments.save(media.data)
+        except TooLarge as error:
+            return msgspec.structs.replace(media, data=None, ref=f"refused:{error}", size=len(media.data))
+        return msgspec.structs.replace(media, data=None, ref=f"sha256:{sha}", size=len(media.data))
+
+    def _count(self, channel: str, outcome: str) -> None:
+        self.counts[channel, "received"] += 1
+        self.counts[channel, outcome] += 1
+
+    async def shunt(self, channel: str, raw: bytes, error: str, meta: Mapping[str, Any], now: int) -> str:
+        """Keep durably what could not be parsed; return its id. Raises `StoreError`."""
+        partition = partition_of(f"shunt\x00{channel}")
+        name = Id("s", partition, new_key())
+        fields = (
+            "channel",
+            channel,
+            "error",
+            error[:500],
+            "at",
+            now,
+            "raw",
+            base64.b64encode(raw),
+            "meta",
+            encode(dict(meta)),
+        )
+        await self._store.many(
+            tag(partition),
+            [("HSET", key(partition, f"s:{name.key}"), *fields), ("ZADD", key(partition, "shunted"), now, name.key)],
+        )
+        self._count(channel, "shunted")
+        return str(name)
+
+    async def shunted(self, channels: Sequence[str]) -> list[Shunted]:
+        """Return everything shunted on *channels*, oldest first. Raises `StoreError`."""
+        found: list[Shunted] = []
+        for partition in sorted({partition_of(f"shunt\x00{channel}") for channel in channels}):
+            keys = await self._store.do(tag(partition), "ZRANGE", key(partition, "shunted"), 0, -1)
+            for name in keys:
+                one = await self._shunted(Id("s", partition, name))
+                if one is not None and one.channel in channels:
+                    found.append(one)
+        return sorted(found, key=lambda one: one.at)
+
+    async def find_shunted(self, name: str) -> Shunted | None:
+        """Return one shunted payload. Raises `UnknownId`, `StoreError`."""
+        return await self._shunted(parse_id(name, "s"))
+
+    async def _shunted(self, name: Id) -> Shunted | None:
+        reply = await self._store.do(tag(name.partition), "HGETALL", key(name.partition, f"s:{name.key}"))
+        fields = dict(zip(reply[::2], reply[1::2], strict=True))
+        if not fields:
+            return None
+        raw, meta = base64.b64decode(fields["raw"]), msgspec.json.decode(fields["meta"])
+        return Shunted(str(name), fields["channel"], fields["error"], int(fields["at"]), raw, meta)
+
+    async def drop_shunted(self, name: str) -> bool:
+        """Forget a shunted payload; False if it is not there. Raises `UnknownId`, `StoreError`."""
+        one = parse_id(name, "s")
+        dropped, _ = await self._store.many(
+            tag(one.partition),
+            [
+                ("DEL", key(one.partition, f"s:{one.key}")),
+                ("ZREM", key(one.partition, "shunted"), one.key),
+            ],
+        )
+        return bool(dropped)
+
+
+def spread(channel: str, event: Message | Notice | Receipt | Echo) -> tuple[int, str, tuple[str | int | bytes, ...]]:
+    """Return an event's partition, its duplicate mark and its log fields.
+
+    Events of one type always have the same fields: a stream stores repeated field names almost for free.
+    """
+    fields: tuple[str | int | bytes, ...]
+    if isinstance(event, Message):
+        mark = digest(channel, "m", event.external_id)
+        fields = (
+            *("t", logbook.MESSAGE, "ch", channel, "x", event.external_id, "a", event.address, "n", event.name),
+            *("at", event.at, "ty", event.type, "tx", event.text, "b", rest(event)),
+        )
+        return partition_of(event.address), mark, fields
+    if isinstance(event, Notice):
+        mark = digest(channel, "n", event.external_id)
+        fields = (
+            "t",
+            logbook.NOTICE,
+            "ch",
+            channel,
+            "x",
+            event.external_id,
+            "a",
+            event.address,
+            "at",
+            event.at,
+            "b",
+            rest(event),
+        )
+        return partition_of(event.address), mark, fields
+    if isinstance(event, Echo):
+        mark = digest(channel, "h", event.external_id)
+        fields = (
+            *("t", logbook.ECHO, "ch", channel, "x", event.external_id, "a", event.address, "n", event.author),
+            *("at", event.at, "ty", event.type, "tx", event.text, "b", rest(event)),
+        )
+        return partition_of(event.address), mark, fields
+    mark = digest(channel, "r", event.message_id, event.state)
+    fields = (
+        "t",
+        logbook.RECEIPT,
+        "ch",
+        channel,
+        "x",
+        event.message_id,
+        "st",
+        event.state,
+        "at",
+        event.at,
+        "er",
+        event.error,
+    )
+    return receipt_partition(channel, event.message_id), mark, fields
+
+
+class Rest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an event has beyond the fields of its own log entry."""
+
+    subject: str = ""
+    html: str = ""
+    media: tuple[Media, ...] = ()
+    refs: tuple[str, ...] = ()
+    handle: str = ""
+    window: tuple[int, int | None] | None = None
+    auto: bool = False
+    name: str = ""
+    details: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def rest(event: Message | Notice | Echo) -> bytes:
+    """Encode what has no field of its own; empty if there is nothing."""
+    window = (
+        (event.window.seconds, event.window.messages) if isinstance(event, Message | Notice) and event.window else None
+    )
+    if isinstance(event, Message):
+        more = Rest(
+            event.subject, event.html, event.media, event.refs, event.handle, window, event.auto, "", event.details
+        )
+    elif isinstance(event, Notice):
+        more = Rest(handle=event.handle, window=window, name=event.name, details=event.details)
+    else:
+        more = Rest(media=event.media, handle=event.handle, details=event.details)
+    encoded = encode(more)
+    return b"" if encoded == b"{}" else encoded

@@ -1,0 +1,10 @@
+-- A worker says that it lives, by the store's own clock; the dead are dropped after a minute.
+-- KEYS: workers. ARGV: worker ('' = only look), milliseconds after which a silent worker is dead.
+-- Returns the names of the living.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if ARGV[1] ~= '' then
+  redis.call('ZADD', KEYS[1], now, ARGV[1])
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 60000)
+return redis.call('ZRANGEBYSCORE', KEYS[1], now - ARGV[2], '+inf')

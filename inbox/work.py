@@ -1,0 +1,193 @@
+"""What agents do with conversations: assign, note, resolve, reopen, snooze, tag. Each leaves a mark on the timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from inbox import log as logbook
+from inbox.conversations import Change, Committed, Conflict, Conversation, Value, commit, load
+from inbox.leases import Held
+from inbox.partitions import Id, key, tag
+from inbox.store import Store
+from inbox.wakes import Wakes
+
+TRIES = 8
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who does something: kind "agent" (a person), "token" (a program) or "hub"."""
+
+    kind: str
+    id: str = ""
+    name: str = ""
+
+
+HUB = Actor("hub", "", "Huiliu")
+
+
+class Refusal(ValueError):
+    """What was asked for makes no sense for this conversation now; the text says why."""
+
+
+class Desk:
+    """The one way in which people and rules act on a conversation."""
+
+    def __init__(self, store: Store, wakes: Wakes, now: Callable[[], int]) -> None:
+        self._store = store
+        self._wakes = wakes
+        self._now = now
+
+    async def assign(
+        self, conversation_id: str, actor: Actor, *, team: str | None = None, agent: str | None = None, reason: str = ""
+    ) -> Conversation:
+        """Give a conversation to a team, to an agent ("" = to nobody), or both.
+
+        Raises, like every method here, `UnknownId`, `NoConversation`, `Conflict` (changed again and
+        again meanwhile) or `StoreError`.
+        """
+
+        def change(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
+            values: dict[str, Any] = {}
+            if team is not None:
+                values["team"] = team
+            if agent is not None:
+                values["agent"] = agent
+            elif team is not None and team != now.team:
+                values["agent"] = ""
+            return values, {**values, "from_team": now.team, "from_agent": now.agent, "reason": reason}
+
+        return await self._change(conversation_id, actor, "assigned", change)
+
+    async def resolve(self, conversation_id: str, actor: Actor) -> Conversation:
+        """Mark a conversation as done."""
+
+        def change(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
+            if now.status == "resolved":
+                return {}, {}
+            return {"status": "resolved", "resolved_at": self._now(), "snoozed_until": 0}, {"from": now.status}
+
+        return await self._change(conversation_id, actor, "resolved", change)
+
+    async def reopen(self, conversation_id: str, actor: Actor) -> Conversation:
+        """Open a conversation that is resolved, pending or snoozed."""
+
+        def change(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
+            if now.status == "open":
+                return {}, {}
+            return {"status": "open", "snoozed_until": 0}, {"from": now.status}
+
+        return await self._change(conversation_id, actor, "reopened", change)
+
+    async def snooze(self, conversation_id: str, actor: Actor, until: int) -> Conversation:
+        """Put a conversation aside until *until* or until the customer writes. Raises `Refusal` for the past."""
+        if until <= self._now():
+            raise Refusal("the time to wake up is in the past")
+
+        def change(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
+            if now.status == "resolved":
+                raise Refusal("a resolved conversation cannot be snoozed; reopen it first")
+            return {"status": "snoozed", "snoozed_until": until}, {"until": until}
+
+        return await self._change(conversation_id, actor, "snoozed", change, snooze=until)
+
+    async def tags(
+        self, conversation_id: str, actor: Actor, *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> Conversation:
+        """Add and remove tags. Raises `Refusal` for a tag that is empty or holds a comma."""
+        for name in add:
+            if not name.strip() or "," in name or len(name) > 60:
+                raise Refusal("a tag is 1 to 60 characters without a comma")
+
+        def change(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
+            tags = tuple(dict.fromkeys([*(one for one in now.tags if one not in remove), *add]))
+            if tags == now.tags:
+                return {}, {}
+            return {"tags": tags}, {"tags": list(tags)}
+
+        return await self._change(conversation_id, actor, "tagged", change)
+
+    async def read(self, conversation_id: str, at: int) -> Conversation:
+        """Remember up to when a conversation has been read."""
+
+        def change(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
+            return ({"read_at": at} if at > now.read_at else {}), {}
+
+        return await self._change(conversation_id, HUB, "", change)
+
+    async def note(self, conversation_id: str, actor: Actor, text: str) -> str:
+        """Leave a note that no customer sees; return its message id. Raises `Refusal` if it is empty."""
+        if not text.strip():
+            raise Refusal("a note needs text")
+        conversation = await load(self._store, conversation_id)
+        place = conversation.place
+        fields: list[Value] = ["t", logbook.NOTE, "c", place.key, "at", self._now(), "au", encode(actor), "tx", text]
+        done = await commit(self._store, place.partition, Change(id=place.key, log=[("n", fields)]))
+        self._wakes.ring((f"p{place.partition}",))
+        return f"m{place.partition}-{done.ids[0]}"
+
+    async def wake_snoozed(self, held: Held) -> int | None:
+        """Open conversations whose time has come; return when the next one wakes, if any. Raises `StoreError`."""
+        name, slot = key(held.partition, "snoozed"), tag(held.partition)
+        for one in await self._store.do(slot, "ZRANGEBYSCORE", name, "-inf", self._now()):
+            conversation = await load(self._store, f"c{held.partition}-{one}")
+            if conversation.status == "snoozed" and conversation.snoozed_until <= self._now():
+                await self.reopen(conversation.id, HUB)
+            await self._store.do(slot, "ZREM", name, one)
+        later = await self._store.do(slot, "ZRANGE", name, 0, 0, "WITHSCORES")
+        return int(float(later[1])) if later else None
+
+    async def _change(
+        self,
+        conversation_id: str,
+        actor: Actor,
+        event: str,
+        change: Callable[[Conversation], tuple[dict[str, Any], dict[str, Any]]],
+        snooze: int | None = None,
+    ) -> Conversation:
+        for _ in range(TRIES):
+            conversation = await load(self._store, conversation_id)
+            values, story = change(conversation)
+            if not values:
+                return conversation
+            try:
+                await self._commit(conversation, actor, event, values, story, snooze)
+            except Conflict:
+                continue
+            return await load(self._store, conversation_id)
+        raise Conflict
+
+    async def _commit(  # private; its one caller has all of these at hand
+        self,
+        conversation: Conversation,
+        actor: Actor,
+        event: str,
+        values: dict[str, Any],
+        story: dict[str, Any],
+        snooze: int | None,
+    ) -> Committed:
+        place: Id = conversation.place
+        logged: list[tuple[str, list[Value]]] = []
+        if event:
+            fields: list[Value] = ["t", logbook.STATE, "c", place.key, "ev", event, "at", self._now()]
+            logged = [("s", [*fields, "au", encode(actor), "b", msgspec.json.encode(story).decode()])]
+        done = await commit(
+            self._store,
+            place.partition,
+            Change(
+                id=place.key,
+                version=conversation.version,
+                set=values,
+                log=logged,
+                marks=(("snoozed", snooze, place.key),) if snooze is not None else (),
+            ),
+        )
+        self._wakes.ring((f"p{place.partition}",))
+        return done
+
+
+def encode(actor: Actor) -> str:
+    """Encode an actor for the log."""
+    return msgspec.json.encode(actor).decode()

@@ -1,0 +1,70 @@
+"""Cut an answer into the platform messages that its channel can carry; nothing is ever cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from connectors.base import Capabilities, Media, Rejected, media_family
+
+BREAKS = ("\n\n", "\n", "。", "！", "？", ". ", "; ", "；", "，", ", ", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One platform message: text, files, or both where the channel mixes them."""
+
+    text: str = ""
+    media: tuple[Media, ...] = ()
+
+
+def measure(text: str, unit: str) -> int:
+    """Return the length of *text* in a channel's own unit."""
+    if unit == "bytes":
+        return len(text.encode())
+    if unit == "utf16":
+        return len(text.encode("utf-16-le")) // 2
+    return len(text)
+
+
+def plan(text: str, media: Sequence[Media], capabilities: Capabilities) -> list[Part]:
+    """Return the parts of an answer in sending order. Raises `Rejected` when a file cannot go out on this channel."""
+    for one in media:
+        family = media_family(one.type)
+        if family not in capabilities.media and "file" not in capabilities.media:
+            raise Rejected(f"this channel cannot carry {one.type}")
+        if capabilities.media_limit and one.size > capabilities.media_limit:
+            raise Rejected(f"the file has {one.size} bytes; this channel carries at most {capabilities.media_limit}")
+    pieces = split(text, capabilities)
+    if capabilities.mixed:
+        first = pieces[0] if pieces else ""
+        return [Part(first, tuple(media)), *(Part(piece) for piece in pieces[1:])]
+    return [*(Part(piece) for piece in pieces), *(Part(media=(one,)) for one in media)]
+
+
+def split(text: str, capabilities: Capabilities) -> list[str]:
+    """Cut *text* at the best break within the channel's limit; joined pieces give *text* again."""
+    if not text:
+        return []
+    limit = capabilities.text_limit
+    if limit is None:
+        return [text]
+    pieces: list[str] = []
+    while measure(text, capabilities.text_unit) > limit:
+        end = longest(text, limit, capabilities.text_unit)
+        end = next((cut for mark in BREAKS if (cut := text.rfind(mark, 0, end) + len(mark)) > end // 2), end)
+        pieces.append(text[:end])
+        text = text[end:]
+    return [*pieces, text] if text else pieces
+
+
+def longest(text: str, limit: int, unit: str) -> int:
+    """Return how many code points from the start of *text* fit into *limit* units (at least one)."""
+    low, high = 1, min(len(text), limit)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if measure(text[:middle], unit) <= limit:
+            low = middle
+        else:
+            high = middle - 1
+    return low

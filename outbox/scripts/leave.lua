@@ -1,0 +1,21 @@
+-- The request goes out now: remember that it may have, and use up one message of the reply window.
+-- KEYS: due set. ARGV: epoch, delivery key, attempt, address record, window field ('' = none), now, milliseconds the sender may take.
+-- Returns 1, or 0 if another worker has taken over.
+local base = string.sub(KEYS[1], 1, -4)
+local key = base .. 'd:' .. ARGV[2]
+if redis.call('HGET', base .. 'lease', 'epoch') ~= ARGV[1] then
+  return 0
+end
+local state = redis.call('HMGET', key, 'state', 'attempts')
+if state[1] ~= 'sending' or state[2] ~= ARGV[3] then
+  return 0
+end
+redis.call('HSET', key, 'left', '1')
+redis.call('ZADD', KEYS[1], ARGV[6] + ARGV[7], ARGV[2])
+if ARGV[5] ~= '' then
+  local left = redis.call('HGET', base .. ARGV[4], ARGV[5])
+  if left and left ~= '' and tonumber(left) > 0 then
+    redis.call('HINCRBY', base .. ARGV[4], ARGV[5], -1)
+  end
+end
+return 1

@@ -1,0 +1,14 @@
+-- Which delivery does a platform's message id belong to? Both sides may come first.
+-- KEYS: links bucket, early receipts of this id. ARGV: verb, digest, then a delivery id or a receipt.
+local known = redis.call('HGET', KEYS[1], ARGV[2])
+if ARGV[1] == 'link' then
+  redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
+  local early = redis.call('LRANGE', KEYS[2], 0, -1)
+  return early
+end
+if not known then
+  redis.call('RPUSH', KEYS[2], ARGV[3])
+  redis.call('EXPIRE', KEYS[2], 259200)
+  return ''
+end
+return known
