@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from connectors.base import Capabilities, Connector
+from connectors.base import Capabilities, Connector, Fetcher, Listener
 
 NOTHING = Capabilities()
 
@@ -14,7 +15,8 @@ NOTHING = Capabilities()
 class Channel:
     """One configured channel. *connector* is None when it could not be built; *reason* says why it is not up.
 
-    *last_event_at* and *changed_at* are in milliseconds since 1970 UTC, 0 = never.
+    *last_event_at* and *changed_at* are in milliseconds since 1970 UTC, 0 = never. *source* is the part
+    of the configuration that it was built from.
     """
 
     name: str
@@ -26,11 +28,24 @@ class Channel:
     state: str = "up"
     last_event_at: int = 0
     changed_at: int = 0
-    secret_path: str = ""
+    secret_path: str | None = None
+    source: Any = field(default=None, repr=False)
 
     @property
     def capabilities(self) -> Capabilities:
         return self.connector.capabilities if self.connector is not None else NOTHING
+
+    @property
+    def listener(self) -> Listener | None:
+        """The connector, if it is one that asks the platform."""
+        connector: object = self.connector
+        return connector if isinstance(connector, Listener) else None
+
+    @property
+    def fetcher(self) -> Fetcher | None:
+        """The connector, if it can download files."""
+        connector: object = self.connector
+        return connector if isinstance(connector, Fetcher) else None
 
     def mark(self, state: str, reason: str, now: int) -> None:
         """Say whether the channel is "up", "degraded" or "down"."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from connectors.base import Fetcher, Media, SendError
+from connectors.base import Media, SendError
 from inbox import log as logbook
 from inbox.attachments import Attachments, TooLarge
 from inbox.channels import Channels
@@ -88,9 +88,9 @@ class Fetching:
 
     async def _fetch(self, channel_name: str, media: Media) -> Fetched:
         channel = self._channels.get(channel_name)
-        if channel is None or not isinstance(channel.connector, Fetcher):
+        if channel is None or channel.fetcher is None:
             return Fetched(error=f"channel {channel_name} cannot download files")
-        got = await channel.connector.fetch(media)
+        got = await channel.fetcher.fetch(media)
         if got.data is None:
             return Fetched(error="the platform gave no file")
         sha = await self._attachments.save(got.data)

@@ -59,7 +59,7 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What became of an event: its conversation ("" for a stranger's notice), and whether that was opened or reopened."""
+    """What became of an event: its conversation ("" for a stranger's notice), and whether it is new or reopened."""
 
     conversation: str
     fresh: bool

@@ -27,7 +27,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ MAX_BATCH = 512
 MAX_WAITING = 20_000
 ANSWER_TIMEOUT = 5.0
 CONNECT_TIMEOUT = 2.0
-CONNECT_ERRORS = (RedisError, OSError, TimeoutError, AttributeError, TypeError)
+CONNECT_ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError, AttributeError, TypeError)
 
 
 class StoreError(Exception):
@@ -300,6 +300,14 @@ class Topology:
         url = self.url.replace("redis+cluster", "redis", 1)
         password = {"password": self.password} if self.password else {}
         return redis_asyncio.Redis.from_url(url, **password)  # type: ignore[arg-type]
+
+    def admin(self) -> redis_asyncio.Redis | redis_asyncio.RedisCluster:
+        """Return a redis-py client for administration: of the node, or of the whole cluster."""
+        if self.clustered:
+            return redis_asyncio.RedisCluster.from_url(
+                self.url.replace("redis+cluster", "redis", 1), password=self.password, require_full_coverage=False
+            )
+        return self.client()
 
     async def close(self) -> None:
         """Let the topology client go."""

@@ -1,0 +1,161 @@
+"""The commands `huiliu init`, `huiliu check` and `huiliu schema`, as functions that print and return an exit code.
+
+0 is fine, 1 is no, 2 is "cannot tell". *locale* is "zh-CN" or "en".
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from config import chinese, schema, starting, validation
+from config.channels import Kinds
+from config.documents import Document, parse
+from config.faults import Fault
+from config.loading import Prove, attempt, in_order
+from config.routes import RouteFile
+from config.settings import Settings
+from config.templates import TemplateFile
+
+FINE, NO, CANNOT_TELL = 0, 1, 2
+
+_SAID = {
+    "en": {
+        "wrote": "wrote {}",
+        "next": "Next: huiliu check, then huiliu run",
+        "exists": "{} exists already; nothing was written",
+        "cannot write": "cannot write: {}",
+        "fine": "{}: fine",
+        "faults": "{} fault(s)",
+        "unknown": "there is no schema {}; schemas are {}",
+    },
+    "zh-CN": {
+        "wrote": "已写入 {}",
+        "next": "下一步：huiliu check，然后 huiliu run",
+        "exists": "{} 已存在，没有写入任何文件",
+        "cannot write": "无法写入：{}",
+        "fine": "{}：没有问题",
+        "faults": "共 {} 处错误",
+        "unknown": "没有名为 {} 的 schema；可用：{}",
+    },
+}
+
+
+def init(directory: str = ".", *, locale: str = "en") -> int:
+    """Write the starter files into *directory*; 1 if one of them exists, 2 if they cannot be written."""
+    try:
+        for path in starting.init(Path(directory)):
+            print(_say(locale, "wrote", path))
+    except starting.Occupied as error:
+        print(_say(locale, "exists", ", ".join(map(str, error.files))), file=sys.stderr)
+        return NO
+    except OSError as error:
+        print(_say(locale, "cannot write", error.strerror or type(error).__name__), file=sys.stderr)
+        return CANNOT_TELL
+    print(_say(locale, "next"))
+    return FINE
+
+
+def check(
+    files: Sequence[str],
+    kinds: Kinds,
+    *,
+    config: str = "huiliu.yaml",
+    prove: Prove | None = None,
+    as_json: bool = False,
+    locale: str = "en",
+    environ: Mapping[str, str] | None = None,
+) -> int:
+    """Check *files*, or *config* if none are given, and print every fault on a line of its own.
+
+    A file may be a configuration, which is checked with all files it names, or a file of routes or texts. With
+    *as_json* the faults are printed as one list of objects. 1 if there is a fault, 2 if a file cannot be read.
+    """
+    code = FINE
+    found: list[Fault] = []
+    for file in files or [config]:
+        document = parse(file, environ=environ)
+        faults = _faults(document, kinds, prove, config, environ)
+        found += [fault for fault in faults if fault not in found]
+        code = max(code, CANNOT_TELL if not document.sha256 else NO if faults else FINE)
+        if not faults and not as_json:
+            print(_say(locale, "fine", file))
+    if as_json:
+        print(json.dumps([asdict(fault) for fault in found], ensure_ascii=False, indent=2))
+        return code
+    for fault in found:
+        print(chinese.said(fault) if locale == "zh-CN" else fault)
+    if found:
+        print(_say(locale, "faults", len(found)), file=sys.stderr)
+    return code
+
+
+def print_schema(kinds: Mapping[str, type[BaseModel]], which: str = "huiliu", *, locale: str = "en") -> int:
+    """Print the JSON Schema of one sort of file: huiliu, routes or templates."""
+    schemas = {
+        "huiliu": lambda: schema.json_schema(kinds),
+        "routes": schema.routes_schema,
+        "templates": schema.templates_schema,
+    }
+    if which not in schemas:
+        print(_say(locale, "unknown", which, ", ".join(schemas)), file=sys.stderr)
+        return CANNOT_TELL
+    print(json.dumps(schemas[which](), ensure_ascii=False, indent=2))
+    return FINE
+
+
+def _faults(
+    document: Document, kinds: Kinds, prove: Prove | None, config: str, environ: Mapping[str, str] | None
+) -> list[Fault]:
+    """Return what is wrong with *document*, of whichever sort it is."""
+    if document.root is None:
+        return list(document.flaws)
+    model = _sort(document)
+    if model is Settings:
+        result = attempt(document.file, kinds, environ=environ, prove=prove)
+        return [*result.faults, *_broken(document, result.loaded.settings if result.loaded else None)]
+    # A file that the configuration names is checked as a part of it, so that names it uses are known.
+    whole = attempt(config, kinds, environ=environ, prove=prove) if Path(config).exists() else None
+    if whole is not None and document.path in whole.files:
+        return [fault for fault in whole.faults if Path(fault.file).absolute() == document.path]
+    examined = validation.examine(document, model)
+    return in_order([*document.flaws, *document.faults(examined.problems)])
+
+
+def _sort(document: Document) -> type[BaseModel]:
+    """Tell from its keys what sort of file *document* is."""
+    keys = set(document.data) if isinstance(document.data, dict) else set()
+    listed = document.data.get("routes") if keys else None
+    if keys & {"default", "tests"} or (isinstance(listed, list) and any(isinstance(item, dict) for item in listed)):
+        return RouteFile
+    texts = bool(keys) and not keys & set(Settings.model_fields)
+    return TemplateFile if texts and all(map(_is_text, document.data.values())) else Settings
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, dict) and all(isinstance(text, str) for text in value.values()))
+
+
+def _broken(document: Document, settings: Settings | None) -> list[Fault]:
+    """Return a fault for every channel whose connector cannot be used: it is down, though the hub runs without it."""
+    channels = settings.channels if settings else {}
+    return [
+        Fault(
+            document.file,
+            *document.mark(("channels", name, "kind")),
+            f"channels.{name}.kind",
+            f"the connector cannot be used: {channel.broken}",
+        )
+        for name, channel in channels.items()
+        if channel.broken
+    ]
+
+
+def _say(locale: str, key: str, *values: object) -> str:
+    return _SAID.get(locale, _SAID["en"])[key].format(*values)

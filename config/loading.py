@@ -1,0 +1,187 @@
+"""The whole configuration, read and checked: either all of it is good, or every fault of every file is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from config import channels, references, routes, validation
+from config.documents import Document, parse
+from config.faults import ConfigError, Fault, Path, Problem
+from config.routes import RouteFile
+from config.settings import Settings
+from config.templates import Template, TemplateFile
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that can be used.
+
+    *routes* are the route files in order, *documents* the same files with the places of everything in them. *files*
+    holds the SHA-256 of every file that was read, secrets included.
+    """
+
+    path: FilePath
+    settings: Settings
+    routes: tuple[RouteFile, ...]
+    documents: tuple[Document, ...]
+    templates: Mapping[str, Template]
+    files: Mapping[FilePath, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of loading: the configuration, or None and the faults. *files* as in `Loaded`, "" if unreadable."""
+
+    loaded: Loaded | None
+    faults: tuple[Fault, ...]
+    files: Mapping[FilePath, str] = field(repr=False)
+
+
+Prove = Callable[[Loaded], list[Fault]]
+"""Tries a configuration that is well formed, for instance by its own tests; its faults refuse it too."""
+
+
+def load(
+    path: str | os.PathLike[str],
+    kinds: channels.Kinds,
+    *,
+    environ: Mapping[str, str] | None = None,
+    prove: Prove | None = None,
+) -> Loaded:
+    """Load the configuration at *path*. Raises `ConfigError` with all faults of all its files."""
+    result = attempt(path, kinds, environ=environ, prove=prove)
+    if result.loaded is None:
+        raise ConfigError(result.faults)
+    return result.loaded
+
+
+def attempt(
+    path: str | os.PathLike[str],
+    kinds: channels.Kinds,
+    *,
+    environ: Mapping[str, str] | None = None,
+    prove: Prove | None = None,
+) -> Attempt:
+    """Load the configuration at *path*, and say what was read even if it cannot be used."""
+    main = parse(path, environ=environ)
+    if main.root is None:
+        return Attempt(None, main.flaws, {main.path: main.sha256})
+    examined = validation.examine(main, Settings, data=channels.own(main.data), context={"directory": main.path.parent})
+    connections = channels.connect(main, kinds)
+    settings = _settings(examined.value, connections)
+    listed_routes = _listed(main, "routes", environ)
+    listed_templates = _listed(main, "templates", environ)
+    problems = [*examined.problems, *connections.problems, *references.problems(main)]
+    faults = in_order([*main.flaws, *main.faults([*problems, *listed_routes.problems, *listed_templates.problems])])
+
+    route_files, route_faults = _models(listed_routes.documents, RouteFile)
+    template_files, template_faults = _models(listed_templates.documents, TemplateFile)
+    templates, twice = _templates(listed_templates.documents, template_files)
+    usable = [file for file in route_files if file is not None]
+    if settings is not None and len(usable) == len(route_files):
+        names = None if template_faults else tuple(templates)
+        route_faults += _route_faults(listed_routes.documents, usable, settings, names)
+    faults += [*route_faults, *template_faults, *twice]
+
+    files = {main.path: main.sha256, **examined.files, **connections.files}
+    files |= {document.path: document.sha256 for document in (*listed_routes.documents, *listed_templates.documents)}
+    files |= listed_routes.unread | listed_templates.unread
+    if faults or settings is None:
+        return Attempt(None, tuple(faults), files)
+    loaded = Loaded(main.path, settings, tuple(usable), listed_routes.documents, templates, files)
+    faults = prove(loaded) if prove else []
+    return Attempt(None if faults else loaded, tuple(faults), files)
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    documents: tuple[Document, ...]
+    problems: list[Problem]
+    unread: dict[FilePath, str]
+
+
+def _listed(main: Document, key: str, environ: Mapping[str, str] | None) -> _Files:
+    """Read the files that *main* lists under *key*; one that cannot be opened is a problem where it is listed."""
+    value = main.data.get(key) if isinstance(main.data, dict) else None
+    names: list[tuple[Path, Any]] = [((key,), value)]
+    if isinstance(value, list):
+        names = [((key, number), name) for number, name in enumerate(value)]
+    found = _Files((), [], {})
+    for path, name in names:
+        node = main.node(path)
+        if isinstance(name, str) and name and "\0" not in name and node is not None and not node.broken:
+            document = parse(FilePath(main.file).parent / name, environ=environ)
+            found = _with(found, document, path, "the file" if node.env else f'the file "{name}"')
+    return found
+
+
+def _with(found: _Files, document: Document, path: Path, shown: str) -> _Files:
+    if any(document.path == other.path for other in found.documents):
+        problem = Problem(path, f"{shown} is listed twice", "each file once")
+    elif not document.sha256:
+        problem = Problem(path, shown + document.flaws[0].what.removeprefix("the file"))
+    else:
+        return _Files((*found.documents, document), found.problems, found.unread)
+    return _Files(found.documents, [*found.problems, problem], {**found.unread, document.path: ""})
+
+
+def _models(documents: Sequence[Document], model: type[M]) -> tuple[list[M | None], list[Fault]]:
+    """Hold every one of *documents* against *model*; None stands for one that is not fit to be used."""
+    values: list[M | None] = []
+    faults: list[Fault] = []
+    for document in documents:
+        examined = validation.examine(document, model)
+        values.append(None if document.flaws else examined.value)
+        faults += in_order([*document.flaws, *document.faults(examined.problems)])
+    return values, faults
+
+
+def _templates(
+    documents: Sequence[Document], files: Sequence[TemplateFile | None]
+) -> tuple[dict[str, Template], list[Fault]]:
+    """Put the texts of all *files* together; a name that two of them use is a fault."""
+    templates: dict[str, Template] = {}
+    faults: list[Fault] = []
+    for document, file in zip(documents, files, strict=True):
+        for name, template in file.root.items() if file is not None else ():
+            if name in templates:
+                problem = Problem((name,), "another file has a text of this name", "each name once", key=True)
+                faults += document.faults([problem])
+            templates[name] = template
+    return templates, faults
+
+
+def _settings(settings: Settings | None, connections: channels.Connections) -> Settings | None:
+    """Return *settings* with what the connectors said about their channels."""
+    if settings is None:
+        return None
+    whole = {
+        name: channel.model_copy(
+            update={"options": connections.options.get(name), "broken": connections.broken.get(name, "")}
+        )
+        for name, channel in settings.channels.items()
+    }
+    return settings.model_copy(update={"channels": whole})
+
+
+def _route_faults(
+    documents: Sequence[Document], files: Sequence[RouteFile], settings: Settings, templates: Sequence[str] | None
+) -> list[Fault]:
+    """Return where the routes do not fit the settings, or the names of the *templates* if they are known."""
+    found: dict[int, list[Problem]] = {}
+    for number, problem in routes.problems(files, settings, templates=templates):
+        found.setdefault(number, []).append(problem)
+    return [fault for number in sorted(found) for fault in in_order(documents[number].faults(found[number]))]
+
+
+def in_order(faults: Sequence[Fault]) -> list[Fault]:
+    """Return the *faults* of one file from its first line to its last."""
+    return sorted(faults, key=lambda fault: (fault.line, fault.column))

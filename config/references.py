@@ -1,0 +1,75 @@
+"""Names that point at something else in the same file: whether it exists there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from config.documents import Document
+from config.faults import Path, Problem, listed, nearest
+
+ANY = "*"
+
+# where a name stands, in which section it must exist, and what it is called
+REFERENCES = (
+    (("api_tokens", ANY, "agent"), "agents", "agent"),
+    (("sla", ANY, "hours"), "hours", "opening hours"),
+    (("teams", ANY, "members", ANY), "agents", "agent"),
+    (("teams", ANY, "sla"), "sla", "service level"),
+    (("teams", ANY, "hours"), "hours", "opening hours"),
+    (("teams", ANY, "assign", "overflow", "to"), "teams", "team"),
+    (("agents", ANY, "notify", ANY, "channel"), "channels", "channel"),
+)
+
+
+def problems(document: Document) -> list[Problem]:
+    """Return every name in *document* that points at nothing, and what else does not fit together.
+
+    Looks at the data as written, so that other faults of the file do not hide these.
+    """
+    data = document.data if isinstance(document.data, dict) else {}
+    found = [problem for place in REFERENCES for problem in _dangling(document, data, *place)]
+    return [*found, *_overflows(data), *_same_tokens(data)]
+
+
+def _dangling(document: Document, data: Mapping[str, Any], pattern: Path, section: str, noun: str) -> Iterator[Problem]:
+    known = data.get(section)
+    names = list(known) if isinstance(known, dict) else []
+    for path, value in _matches(data, pattern, ()):
+        node = document.node(path)
+        if not isinstance(value, str) or value in names or node is None or node.broken:
+            continue
+        shown, near = (f'"{value}"', nearest(value, names)) if not node.env else ("of this name", "")
+        yield Problem(
+            path,
+            f"there is no {noun} {shown}",
+            listed(names) if names else f"a name from {section}, where there is none",
+            near,
+        )
+
+
+def _matches(data: Any, pattern: Path, path: Path) -> Iterator[tuple[Path, Any]]:
+    """Yield the path and value of everything in *data* whose path is like *pattern*."""
+    if not pattern:
+        yield path, data
+        return
+    step, rest = pattern[0], pattern[1:]
+    if step == ANY:
+        items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+        for key, value in items:
+            yield from _matches(value, rest, (*path, key))
+    elif isinstance(data, dict) and step in data:
+        yield from _matches(data[step], rest, (*path, step))
+
+
+def _overflows(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for path, value in _matches(data, ("teams", ANY, "assign", "overflow", "to"), ()):
+        if value == path[1]:
+            yield Problem(path, "a team cannot overflow to itself", "another team")
+
+
+def _same_tokens(data: Mapping[str, Any]) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for path, value in _matches(data, ("api_tokens", ANY, "token"), ()):
+        if isinstance(value, str) and value and first.setdefault(value, str(path[1])) != path[1]:
+            yield Problem(path, f"this is the token of {first[value]} too", "a token of its own")

@@ -1,0 +1,254 @@
+"""The whole of ``huiliu.yaml`` as frozen values, ready to use: milliseconds, bytes, absolute paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+
+from config.channels import Channel
+from config.faults import Wrong
+from config.hours import Hours
+from config.values import (
+    DURATIONS,
+    Bytes,
+    Email,
+    Label,
+    Language,
+    Millis,
+    Name,
+    Paths,
+    Percent,
+    PlacedPath,
+    Section,
+    StoreUrl,
+    UniqueNames,
+    WebUrl,
+    Zone,
+)
+
+DAY = DURATIONS["d"]
+MINUTE = DURATIONS["m"]
+
+
+class Store(Section):
+    """Where everything is kept."""
+
+    url: StoreUrl = SecretStr("embedded")
+    """`embedded`, or the address of a Redis or Valkey; it may hold a password, so it is a secret."""
+    path: PlacedPath = Field(default=Path("var"), validate_default=True)
+    """Directory of the embedded store, relative to the configuration file."""
+    durability: Literal["always", "everysec"] = "always"
+    """always: a platform is answered only after fsync; everysec: up to a second may be lost when the machine fails."""
+
+    @property
+    def kind(self) -> str:
+        """The scheme: embedded, redis, rediss, unix, redis+sentinel or redis+cluster."""
+        return self.url.get_secret_value().partition("://")[0]
+
+    @property
+    def address(self) -> str:
+        """The address without user, password and query, fit to be shown."""
+        scheme, separator, rest = self.url.get_secret_value().partition("://")
+        return scheme + separator + rest.partition("?")[0].rpartition("@")[2]
+
+
+class Http(Section):
+    """Where the hub listens."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Address to listen on; 0.0.0.0 for all."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """Port to listen on; 0 for any free one."""
+
+
+class ApiToken(Section):
+    """A program that may use the HTTP API."""
+
+    token: SecretStr
+    """The bearer token."""
+    role: Literal["admin", "supervisor", "agent", "readonly"]
+    """What it may do."""
+    agent: Name | None = None
+    """The agent in whose name it works."""
+
+
+class Sla(Section):
+    """Within what time customers are answered. Times run while `hours` are open."""
+
+    first_reply: Millis | None = None
+    """From the customer's first message to the first answer of a person."""
+    next_reply: Millis | None = None
+    """From each later message to its answer."""
+    resolution: Millis | None = None
+    """From the customer's first message to the end of the conversation."""
+    hours: Name | None = None
+    """The opening hours in which time runs; by default it always runs."""
+    warn_at: Percent = 80
+    """When to warn, in percent of the time."""
+
+    @model_validator(mode="after")
+    def _promises_something(self) -> Sla:
+        if self.first_reply is None and self.next_reply is None and self.resolution is None:
+            raise Wrong("this promises nothing", expected="at least one of first_reply, next_reply and resolution")
+        return self
+
+
+class Overflow(Section):
+    """Another team that steps in."""
+
+    to: Name
+    """The team that takes over."""
+    after: Millis
+    """How long a conversation may wait for an agent before that."""
+
+
+class Assign(Section):
+    """How a team's conversations find their agent."""
+
+    strategy: Literal["least-busy", "round-robin", "manual"] = "least-busy"
+    """least-busy: who has the fewest open conversations; round-robin: in turn; manual: agents take them themselves."""
+    capacity: int = Field(default=8, ge=1, le=1000)
+    """Open conversations that one agent of the team has at most."""
+    sticky: Millis | None = None
+    """How long after their last conversation customers come back to the same agent."""
+    overflow: Overflow | None = None
+    """Which team takes over when nobody is free."""
+
+
+class Team(Section):
+    """A group of agents that owns conversations."""
+
+    name: Label
+    """Display name."""
+    members: UniqueNames = ()
+    """The agents in it."""
+    sla: Name | None = None
+    """The promise that holds unless a route says otherwise."""
+    hours: Name | None = None
+    """When the team works; by default always."""
+    assign: Assign = Assign()
+    """How conversations find their agent."""
+
+
+class Notify(Section):
+    """Where an agent hears of work."""
+
+    kind: Literal["email", "wecom", "dingtalk", "feishu", "sms"]
+    """By what means."""
+    userid: str | None = Field(default=None, min_length=1)
+    """The agent's id there (wecom, dingtalk, feishu)."""
+    address: str | None = Field(default=None, min_length=1)
+    """Mail address or phone number; by default the agent's `email`."""
+    channel: Name | None = None
+    """The channel that carries it; by default any of a fitting kind."""
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> Notify:
+        if self.kind in ("wecom", "dingtalk", "feishu") and self.userid is None:
+            raise Wrong(f"{self.kind} needs to know the agent's userid", expected="userid")
+        if self.kind == "sms" and self.address is None:
+            raise Wrong("sms needs to know the agent's number", expected="address")
+        return self
+
+
+class Agent(Section):
+    """A person who answers."""
+
+    name: Label
+    """Display name."""
+    email: Email | None = None
+    """Mail address."""
+    skills: UniqueNames = ()
+    """What this person knows; routes may ask for it."""
+    languages: tuple[Language, ...] = ()
+    """Languages this person answers in."""
+    notify: tuple[Notify, ...] = ()
+    """Where this person hears of work, in order."""
+    capacity: int | None = Field(default=None, ge=0, le=1000)
+    """Open conversations at most, over all teams; by default what the team says."""
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> Agent:
+        if self.email is None and any(each.kind == "email" and each.address is None for each in self.notify):
+            raise Wrong("notice by email needs an address", expected="email")
+        return self
+
+
+class Retention(Section):
+    """How long things are kept."""
+
+    live: Millis = 90 * DAY
+    """How long a resolved conversation stays in the live store before it moves to the archive; by default 90d."""
+
+
+class Attachments(Section):
+    """Files that came with messages."""
+
+    path: PlacedPath = Path()
+    """Directory; by default `attachments` below the store's path."""
+    max_size: Bytes = 25 << 20
+    """The largest file that is kept; by default 25 MB."""
+
+
+class Settings(Section):
+    """Everything an admin says, except the routes and the texts."""
+
+    locale: Literal["zh-CN", "en"] = "zh-CN"
+    """Language of the command line and of pages without a better reason."""
+    timezone: Zone = ZoneInfo("Asia/Shanghai")
+    """Time zone of hours and reports that name none."""
+    http: Http = Http()
+    """Where the hub listens."""
+    public_url: WebUrl = Field(default="", validate_default=True)
+    """Address at which platforms and customers reach the hub; by default where it listens."""
+    store: Store = Field(default_factory=Store)
+    """Where everything is kept."""
+    api_tokens: Mapping[Name, ApiToken] = {}
+    """Programs that may use the HTTP API, by name."""
+    channels: Mapping[Name, Channel] = {}
+    """Accounts on platforms, by name."""
+    hours: Mapping[Name, Hours] = {}
+    """Opening hours, by name."""
+    sla: Mapping[Name, Sla] = {}
+    """Promises to customers, by name."""
+    teams: Mapping[Name, Team] = {}
+    """Groups of agents, by name."""
+    agents: Mapping[Name, Agent] = {}
+    """People who answer, by name."""
+    templates: Paths = ()
+    """Files of texts that the hub sends by itself."""
+    routes: Paths = ()
+    """Files of routes, in order."""
+    surveys: PlacedPath | None = None
+    """File of surveys."""
+    retention: Retention = Retention()
+    """How long things are kept."""
+    attachments: Attachments = Field(default_factory=Attachments, validate_default=True)
+    """Files that came with messages."""
+
+    @field_validator("public_url", mode="before")
+    @classmethod
+    def _reached_where_it_listens(cls, value: object, info: ValidationInfo) -> object:
+        http = info.data.get("http", Http())
+        host = f"[{http.host}]" if ":" in http.host else http.host
+        return value if value != "" else f"http://{host}:{http.port or 8080}"
+
+    @field_validator("hours", mode="after")
+    @classmethod
+    def _in_the_hubs_zone(cls, value: Mapping[str, Hours], info: ValidationInfo) -> Mapping[str, Hours]:
+        zone = info.data.get("timezone", ZoneInfo("UTC"))
+        return {
+            name: hours if "timezone" in hours.model_fields_set else hours.model_copy(update={"timezone": zone})
+            for name, hours in value.items()
+        }
+
+    @field_validator("attachments", mode="after")
+    @classmethod
+    def _below_the_store(cls, value: Attachments, info: ValidationInfo) -> Attachments:
+        if "path" in value.model_fields_set or "store" not in info.data:
+            return value
+        return value.model_copy(update={"path": info.data["store"].path / "attachments"})

@@ -1,0 +1,231 @@
+"""The frame of the HTTP API: one table of routes with their roles, bearer tokens, problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from inbox.conversations import Conflict, NoConversation
+from inbox.lists import BadCursor
+from inbox.partitions import UnknownId
+from inbox.store import Overloaded, StoreError
+from inbox.work import Actor, Refusal
+
+log = logging.getLogger(__name__)
+
+ROLES = ("readonly", "agent", "supervisor", "admin")
+PREFIX = "/api/v1"
+LIMIT = 50
+MAX_LIMIT = 200
+MAX_BODY = 1 << 20
+RETRY_AFTER = 2
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+Body = TypeVar("Body", bound=msgspec.Struct)
+Handler = Callable[["Ask"], Awaitable[web.StreamResponse]]
+encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Problem(Exception):
+    """An answer that is an error: an RFC 9457 problem with *status*, a short *title* and a *detail* for people."""
+
+    def __init__(self, status: int, title: str, detail: str = "", **more: Any) -> None:
+        super().__init__(title)
+        self.status, self.title, self.detail, self.more = status, title, detail, more
+
+    def response(self) -> web.Response:
+        """Return it as application/problem+json."""
+        body = {"type": "about:blank", "title": self.title, "status": self.status, **self.more}
+        if self.detail:
+            body["detail"] = self.detail
+        headers = dict(HEADERS)
+        if self.status == 503:
+            headers["Retry-After"] = str(RETRY_AFTER)
+        if self.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        return web.Response(
+            status=self.status, body=encode(body), headers=headers, content_type="application/problem+json"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A program that may call: its *name*, its *role*, and the agent it works for, if any."""
+
+    name: str
+    role: str
+    actor: Actor
+
+
+class Tokens:
+    """Bearer tokens, known by their hash alone."""
+
+    def __init__(self, tokens: Iterable[tuple[str, Token]]) -> None:
+        self._by_hash = {self._hash(secret): token for secret, token in tokens}
+
+    @staticmethod
+    def _hash(secret: str) -> bytes:
+        return hashlib.sha256(secret.encode()).digest()
+
+    def find(self, header: str) -> Token:
+        """Return whose Authorization header this is. Raises `Problem` 401."""
+        scheme, _, secret = header.partition(" ")
+        token = self._by_hash.get(self._hash(secret.strip())) if scheme.lower() == "bearer" else None
+        if token is None:
+            raise Problem(401, "Who are you?", "Send a valid token: Authorization: Bearer …")
+        return token
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One call: the request, who makes it, and the parts of the path."""
+
+    request: web.Request
+    token: Token
+
+    @property
+    def actor(self) -> Actor:
+        return self.token.actor
+
+    def part(self, name: str) -> str:
+        """Return a variable part of the path."""
+        return self.request.match_info[name]
+
+    def query(self, name: str) -> str:
+        """Return a query parameter, "" if it is not given."""
+        return self.request.query.get(name, "")
+
+    def limit(self) -> int:
+        """Return how many items are asked for. Raises `Problem` 400."""
+        text = self.query("limit") or str(LIMIT)
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_LIMIT:
+            raise Problem(400, "Bad parameter", f"limit must be a number from 1 to {MAX_LIMIT}")
+        return int(text)
+
+    async def body(self, kind: type[Body]) -> Body:
+        """Return the JSON body, checked. Raises `Problem` 400 or 422, which says where and what."""
+        data = await self.request.read()
+        try:
+            return msgspec.json.decode(data or b"{}", type=kind)
+        except msgspec.ValidationError as error:
+            raise Problem(422, "The body does not fit", str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Problem(400, "The body is no JSON", str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One entry of the API's table: who may call what."""
+
+    method: str
+    path: str
+    role: str
+    handler: Handler
+
+
+def answer(value: Any, status: int = 200) -> web.Response:
+    """Return *value* as JSON."""
+    return web.Response(status=status, body=encode(value), headers=HEADERS, content_type="application/json")
+
+
+def listing(items: Sequence[Any], following: str | int | None = None) -> web.Response:
+    """Return one page of a list."""
+    return answer({"items": items, "next": str(following) if following not in (None, "") else None})
+
+
+def rfc3339(milliseconds: int) -> str | None:
+    """Print a time as RFC 3339 in UTC; None for 0 (never)."""
+    if not milliseconds:
+        return None
+    moment = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(text: str) -> int:
+    """Parse an RFC 3339 time into milliseconds. Raises `Problem` 422."""
+    try:
+        parsed = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise Problem(422, "The body does not fit", "expected a time such as 2026-11-21T09:30:00Z") from None
+    if parsed.tzinfo is None:
+        raise Problem(422, "The body does not fit", "a time needs a zone, such as Z or +08:00")
+    return int(parsed.timestamp() * 1000)
+
+
+class Api:
+    """The API as an aiohttp handler factory. *extra* maps further exceptions to (status, title)."""
+
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        tokens: Callable[[], Tokens],
+        extra: Mapping[type[Exception], tuple[int, str]] | None = None,
+    ) -> None:
+        self.routes = tuple(routes)
+        self._tokens = tokens
+        self._errors: dict[type[Exception], tuple[int, str]] = {
+            UnknownId: (404, "There is no such thing"),
+            NoConversation: (404, "There is no such conversation"),
+            Refusal: (409, "That makes no sense now"),
+            Conflict: (409, "Somebody else changed it at the same moment"),
+            BadCursor: (400, "Bad parameter"),
+            **(extra or {}),
+        }
+
+    def mount(self, app: web.Application) -> None:
+        """Add every route to *app*."""
+        for route in self.routes:
+            app.router.add_route(route.method, PREFIX + route.path, self._guard(route))
+        app.router.add_route("*", PREFIX + "/{rest:.*}", self._unknown)
+
+    def _guard(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        least = ROLES.index(route.role)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                token = self._tokens().find(request.headers.get("Authorization", ""))
+                if ROLES.index(token.role) < least:
+                    raise Problem(403, "Not allowed", f"this needs the role {route.role}; the token has {token.role}")
+                return await route.handler(Ask(request, token))
+            except Problem as problem:
+                return problem.response()
+            except web.HTTPRequestEntityTooLarge:
+                return Problem(413, "The body is too large").response()
+            except StoreError as error:
+                log.warning("the API waits for the store: %s", error)
+                title = "Too busy" if isinstance(error, Overloaded) else "The store is away"
+                return Problem(503, title, "Try again in a moment.").response()
+            except Exception as error:
+                status, title = self._errors.get(type(error), (0, ""))
+                if status:
+                    return Problem(status, title, str(error)).response()
+                log.exception("%s %s failed", route.method, route.path)
+                return Problem(500, "The hub failed", "This is a fault of the hub; it has been logged.").response()
+
+        return handle
+
+    async def _unknown(self, request: web.Request) -> web.StreamResponse:
+        allowed = {route.method for route in self.routes if self._fits(route, request.path)}
+        if allowed:
+            problem = Problem(405, "Not with this method", f"this path takes {', '.join(sorted(allowed))}").response()
+            problem.headers["Allow"] = ", ".join(sorted(allowed))
+            return problem
+        return Problem(404, "There is no such path").response()
+
+    @staticmethod
+    def _fits(route: Route, path: str) -> bool:
+        wanted, given = (PREFIX + route.path).split("/"), path.split("/")
+        return len(wanted) == len(given) and all(
+            one.startswith("{") or one == other for one, other in zip(wanted, given, strict=True)
+        )

@@ -1,0 +1,403 @@
+"""The API of the inbox: conversations, messages, agents' work, contacts, files, channels, shunted payloads."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from aiohttp import web
+
+from config.settings import Settings
+from connectors.base import Media
+from inbox import log as logbook
+from inbox import shapes
+from inbox.api import Ask, Problem, Route, answer, listing, moment, rfc3339
+from inbox.attachments import Attachments, NoAttachment, TooLarge
+from inbox.channels import NOTHING, Channels
+from inbox.conversations import STATUSES, Conversation, load, pairs
+from inbox.fetching import Fetched
+from inbox.lists import Filter, page
+from inbox.partitions import key, parse_id, shared_key, tag
+from inbox.recording import Recorder, Shunted
+from inbox.store import Store
+from inbox.timeline import MESSAGES, Item, items
+from inbox.work import Desk
+
+FILE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "private, max-age=3600",
+}
+
+
+class NoteBody(msgspec.Struct, forbid_unknown_fields=True):
+    """POST …/notes."""
+
+    text: str
+
+
+class AssignBody(msgspec.Struct, forbid_unknown_fields=True):
+    """POST …/assign: null puts the conversation back, a missing field leaves it as it is."""
+
+    team: str | msgspec.UnsetType = msgspec.UNSET
+    agent: str | msgspec.UnsetType | None = msgspec.UNSET
+    reason: str = ""
+
+
+class SnoozeBody(msgspec.Struct, forbid_unknown_fields=True):
+    """POST …/snooze."""
+
+    until: str
+
+
+class TagsBody(msgspec.Struct, forbid_unknown_fields=True):
+    """POST …/tags."""
+
+    add: list[str] = []
+    remove: list[str] = []
+
+
+class ReadBody(msgspec.Struct, forbid_unknown_fields=True):
+    """POST …/read."""
+
+    at: str = ""
+
+
+class FileBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A file given within a JSON body: *content* is base64."""
+
+    name: str
+    type: str = "application/octet-stream"
+    content: str = ""
+    id: str = ""
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """An empty body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """What the endpoints need. *due* computes SLA times; *replay* runs a shunted payload through its connector."""
+
+    store: Store
+    desk: Desk
+    recorder: Recorder
+    attachments: Attachments
+    channels: Channels
+    settings: Callable[[], Settings]
+    due: Callable[[Conversation], dict[str, int | None]]
+    replay: Callable[[Shunted], Awaitable[str]]
+    loads: Callable[[], Awaitable[dict[str, int]]]
+    delivery_shapes: Callable[[list[tuple[int, str]]], Awaitable[list[dict[str, Any] | None]]]
+    now: Callable[[], int]
+
+    def routes(self) -> list[Route]:
+        """Return the table: method, path, least role, handler."""
+        one = "/conversations/{id}"
+        return [
+            Route("GET", "/conversations", "readonly", self.list_conversations),
+            Route("GET", one, "readonly", self.show_conversation),
+            Route("GET", f"{one}/messages", "readonly", self.list_messages),
+            Route("POST", f"{one}/notes", "agent", self.note),
+            Route("POST", f"{one}/assign", "agent", self.assign),
+            Route("POST", f"{one}/resolve", "agent", self.resolve),
+            Route("POST", f"{one}/reopen", "agent", self.reopen),
+            Route("POST", f"{one}/snooze", "agent", self.snooze),
+            Route("POST", f"{one}/tags", "agent", self.tags),
+            Route("POST", f"{one}/read", "agent", self.read),
+            Route("GET", "/messages/{id}/attachments/{index}", "readonly", self.attachment),
+            Route("POST", "/attachments", "agent", self.upload),
+            Route("GET", "/contacts/{id}", "readonly", self.show_contact),
+            Route("GET", "/teams", "readonly", self.list_teams),
+            Route("GET", "/agents", "readonly", self.list_agents),
+            Route("GET", "/channels", "readonly", self.list_channels),
+            Route("GET", "/shunted", "supervisor", self.list_shunted),
+            Route("GET", "/shunted/{id}", "admin", self.show_shunted),
+            Route("POST", "/shunted/{id}/replay", "admin", self.replay_shunted),
+            Route("POST", "/shunted/{id}/drop", "admin", self.drop_shunted),
+        ]
+
+    async def list_conversations(self, ask: Ask) -> web.Response:
+        status = ask.query("status")
+        if status and status not in STATUSES:
+            raise Problem(400, "Bad parameter", f"status must be one of {', '.join(STATUSES)}")
+        agent = ask.query("agent")
+        if agent == "me":
+            agent = ask.actor.id
+        wanted = Filter(ask.query("team"), agent, status, ask.query("channel"), ask.query("q"))
+        found = await page(self.store, wanted, ask.query("cursor"), ask.limit())
+        return listing(await self._shapes(found.items), found.next)
+
+    async def show_conversation(self, ask: Ask) -> web.Response:
+        return answer(await self._shape(await load(self.store, ask.part("id"))))
+
+    async def _shape(self, conversation: Conversation) -> dict[str, Any]:
+        return (await self._shapes([conversation]))[0]
+
+    async def _shapes(self, found: list[Conversation]) -> list[dict[str, Any]]:
+        more = await shapes.details(self.store, found)
+        return [
+            shapes.conversation_shape(one, contact, address, self._capabilities(one), self.due(one))
+            for one, (contact, address) in zip(found, more, strict=True)
+        ]
+
+    def _capabilities(self, conversation: Conversation) -> Any:
+        channel = self.channels.get(conversation.channel)
+        return channel.capabilities if channel is not None else NOTHING
+
+    async def list_messages(self, ask: Ask) -> web.Response:
+        """Messages, newest first; `order=asc` gives each page oldest first."""
+        conversation = await load(self.store, ask.part("id"))
+        cursor = ask.query("cursor")
+        if cursor and not cursor.isdigit():
+            raise Problem(400, "Bad parameter", "this is no cursor of this list")
+        found, following = await items(self.store, conversation, MESSAGES, int(cursor) if cursor else None, ask.limit())
+        return listing(await self._messages(conversation, found), following)
+
+    async def _messages(self, conversation: Conversation, found: list[Item]) -> list[dict[str, Any]]:
+        partition = conversation.place.partition
+        owed = [(index, item.entry.fields["d"]) for index, item in enumerate(found) if item.entry.type == logbook.REPLY]
+        states = await self.delivery_shapes([(partition, name) for _, name in owed])
+        deliveries = {index: state for (index, _), state in zip(owed, states, strict=True)}
+        result = []
+        for index, item in enumerate(found):
+            fetched: dict[str, str] = {}
+            if '"media"' in item.entry.fields.get("b", ""):
+                place = item.entry.partition
+                fetched = pairs(await self.store.do(tag(place), "HGETALL", key(place, f"f:{item.entry.id}")))
+            result.append(shapes.message_shape(item, conversation, deliveries.get(index), fetched))
+        return result
+
+    async def note(self, ask: Ask) -> web.Response:
+        body = await ask.body(NoteBody)
+        message_id = await self.desk.note(ask.part("id"), ask.actor, body.text)
+        author = {"kind": "agent", "id": ask.actor.id, "name": ask.actor.name}
+        shape = {"id": message_id, "direction": "note", "author": author, "text": body.text, "at": rfc3339(self.now())}
+        return answer({"message": shape}, 201)
+
+    async def assign(self, ask: Ask) -> web.Response:
+        body = await ask.body(AssignBody)
+        settings = self.settings()
+        team = None if body.team is msgspec.UNSET else body.team
+        agent = None if body.agent is msgspec.UNSET else body.agent or ""
+        if team is None and agent is None:
+            raise Problem(422, "The body does not fit", "give a team, an agent, or both")
+        if team and team not in settings.teams:
+            raise Problem(422, "There is no such team", f"teams are {', '.join(sorted(settings.teams))}")
+        if agent and agent not in settings.agents:
+            raise Problem(422, "There is no such agent", f"agents are {', '.join(sorted(settings.agents))}")
+        done = await self.desk.assign(ask.part("id"), ask.actor, team=team, agent=agent, reason=body.reason)
+        return answer(await self._shape(done))
+
+    async def resolve(self, ask: Ask) -> web.Response:
+        await ask.body(Nothing)
+        return answer(await self._shape(await self.desk.resolve(ask.part("id"), ask.actor)))
+
+    async def reopen(self, ask: Ask) -> web.Response:
+        await ask.body(Nothing)
+        return answer(await self._shape(await self.desk.reopen(ask.part("id"), ask.actor)))
+
+    async def snooze(self, ask: Ask) -> web.Response:
+        body = await ask.body(SnoozeBody)
+        return answer(await self._shape(await self.desk.snooze(ask.part("id"), ask.actor, moment(body.until))))
+
+    async def tags(self, ask: Ask) -> web.Response:
+        body = await ask.body(TagsBody)
+        done = await self.desk.tags(ask.part("id"), ask.actor, add=body.add, remove=body.remove)
+        return answer(await self._shape(done))
+
+    async def read(self, ask: Ask) -> web.Response:
+        body = await ask.body(ReadBody)
+        done = await self.desk.read(ask.part("id"), moment(body.at) if body.at else self.now())
+        return answer(await self._shape(done))
+
+    async def attachment(self, ask: Ask) -> web.Response:
+        """The bytes of a file, never rendered in this origin."""
+        place = parse_id(ask.part("id"), "m")
+        entry = (await logbook.fetch(self.store, [(place.partition, place.key)]))[0]
+        index = ask.part("index")
+        body = entry.fields.get("b", "") if entry is not None else ""
+        media: tuple[Media, ...] = ()
+        if body and entry is not None:
+            media = tuple(msgspec.convert(entry.rest().get("media", []), list[Media]))
+        if not index.isdigit() or int(index) >= len(media):
+            raise Problem(404, "There is no such file")
+        name = key(place.partition, f"f:{place.key}")
+        later = await self.store.do(tag(place.partition), "HGET", name, index)
+        source = shapes.attachment_source(
+            media[int(index)], msgspec.json.decode(later, type=Fetched) if later else Fetched()
+        )
+        if source is None:
+            raise Problem(404, "The file is not here", "It is still being fetched, or the platform did not give it.")
+        sha, _, filename = source
+        try:
+            data = await self.attachments.read(sha)
+        except NoAttachment:
+            raise Problem(404, "The file is gone") from None
+        disposition = f"attachment; filename*=UTF-8''{quote(filename or 'file')}"
+        headers = {**FILE_HEADERS, "Content-Disposition": disposition}
+        return web.Response(body=data, headers=headers, content_type="application/octet-stream")
+
+    async def upload(self, ask: Ask) -> web.Response:
+        """Keep a file for a later reply: the body is the file, its name and type come as parameters or header."""
+        data = await ask.request.read()
+        if not data:
+            raise Problem(422, "The file is empty")
+        kind = ask.query("type") or ask.request.content_type
+        name = ask.query("name") or "file"
+        media = await self.keep(data, name, kind)
+        shape = {"id": media.ref.removeprefix("sha256:"), "name": media.name, "type": media.type, "size": media.size}
+        return answer(shape, 201)
+
+    async def keep(self, data: bytes, name: str, kind: str) -> Media:
+        """Keep a file and what it is called. Raises `Problem` 413, `StoreError`."""
+        try:
+            sha = await self.attachments.save(data)
+        except TooLarge as error:
+            raise Problem(413, "The file is too large", str(error)) from None
+        media = Media(kind, name[:255], len(data), ref=f"sha256:{sha}")
+        await self.store.do("files", "HSET", shared_key("files", "known"), sha, msgspec.json.encode(media))
+        return media
+
+    async def find_file(self, given: str | FileBody) -> Media:
+        """Return a file named in a reply, by id or with its content. Raises `Problem` 422."""
+        if isinstance(given, FileBody) and given.content:
+            try:
+                data = base64.b64decode(given.content, validate=True)
+            except binascii.Error:
+                raise Problem(422, "The body does not fit", "content of a file must be base64") from None
+            return await self.keep(data, given.name, given.type)
+        name = given if isinstance(given, str) else given.id
+        known = await self.store.do("files", "HGET", shared_key("files", "known"), name)
+        if not known:
+            raise Problem(422, "There is no such file", "upload it first: POST /api/v1/attachments")
+        return msgspec.json.decode(known, type=Media)
+
+    async def show_contact(self, ask: Ask) -> web.Response:
+        place = parse_id(ask.part("id"), "k")
+        fields = pairs(await self.store.do(tag(place.partition), "HGETALL", key(place.partition, f"k:{place.key}")))
+        if not fields:
+            raise Problem(404, "There is no such contact")
+        return answer(shapes.contact_shape(str(place), fields))
+
+    async def list_teams(self, _: Ask) -> web.Response:
+        teams = self.settings().teams
+        return listing(
+            [
+                {
+                    "id": name,
+                    "name": str(team.name),
+                    "members": list(team.members),
+                    "sla": team.sla,
+                    "hours": team.hours,
+                }
+                for name, team in teams.items()
+            ]
+        )
+
+    async def list_agents(self, _: Ask) -> web.Response:
+        loads = await self.loads()
+        settings = self.settings()
+        return listing(
+            [
+                {
+                    "id": name,
+                    "name": str(agent.name),
+                    "teams": [team for team, one in settings.teams.items() if name in one.members],
+                    "skills": list(agent.skills),
+                    "languages": list(agent.languages),
+                    "conversations": loads.get(name, 0),
+                }
+                for name, agent in settings.agents.items()
+            ]
+        )
+
+    async def list_channels(self, _: Ask) -> web.Response:
+        known = await channel_states(self.store)
+        counts = await channel_counts(self.store)
+        shown = []
+        for channel in self.channels:
+            state = known.get(channel.name, {})
+            one = channel.capabilities
+            shown.append(
+                {
+                    "id": channel.name,
+                    "kind": channel.kind,
+                    "state": state.get("state", channel.state),
+                    "reason": state.get("reason", channel.reason) or None,
+                    "required": channel.required,
+                    "last_event_at": rfc3339(int(state.get("last_event_at", 0))),
+                    "counts": counts.get(channel.name, {}),
+                    "capabilities": {
+                        "text_limit": one.text_limit,
+                        "text_unit": one.text_unit,
+                        "media": sorted(one.media),
+                        "window": {"seconds": one.window.seconds, "messages": one.window.messages}
+                        if one.window
+                        else None,
+                        "receipts": sorted(one.receipts),
+                        "idempotent": one.idempotent,
+                    },
+                }
+            )
+        return listing(shown)
+
+    async def list_shunted(self, _: Ask) -> web.Response:
+        found = await self.recorder.shunted([channel.name for channel in self.channels] + [""])
+        return listing([self._shunted_shape(one) for one in found])
+
+    def _shunted_shape(self, one: Shunted) -> dict[str, Any]:
+        return {
+            "id": one.id,
+            "channel": one.channel,
+            "error": one.error,
+            "at": rfc3339(one.at),
+            "size": len(one.raw),
+            "stage": one.meta.get("stage", "parsing"),
+        }
+
+    async def _find_shunted(self, ask: Ask) -> Shunted:
+        one = await self.recorder.find_shunted(ask.part("id"))
+        if one is None:
+            raise Problem(404, "There is no such shunted payload")
+        return one
+
+    async def show_shunted(self, ask: Ask) -> web.Response:
+        one = await self._find_shunted(ask)
+        text = one.raw.decode(errors="backslashreplace")
+        return answer({**self._shunted_shape(one), "raw": text, "raw_base64": base64.b64encode(one.raw).decode()})
+
+    async def replay_shunted(self, ask: Ask) -> web.Response:
+        one = await self._find_shunted(ask)
+        error = await self.replay(one)
+        if error:
+            raise Problem(409, "It still cannot be understood", error)
+        await self.recorder.drop_shunted(one.id)
+        return answer({"id": one.id, "state": "recorded"})
+
+    async def drop_shunted(self, ask: Ask) -> web.Response:
+        if not await self.recorder.drop_shunted(ask.part("id")):
+            raise Problem(404, "There is no such shunted payload")
+        return answer({"id": ask.part("id"), "state": "dropped"})
+
+
+async def channel_states(store: Store) -> dict[str, dict[str, Any]]:
+    """Return what the workers last said of each channel. Raises `StoreError`."""
+    reply = pairs(await store.do("hub", "HGETALL", shared_key("hub", "channels")))
+    return {name: msgspec.json.decode(state) for name, state in reply.items()}
+
+
+async def channel_counts(store: Store) -> dict[str, dict[str, int]]:
+    """Return received, recorded, duplicate, ignored and shunted of each channel. Raises `StoreError`."""
+    reply = pairs(await store.do("hub", "HGETALL", shared_key("hub", "counts")))
+    counts: dict[str, dict[str, int]] = {}
+    for name, count in reply.items():
+        channel, _, outcome = name.rpartition(" ")
+        counts.setdefault(channel, {})[outcome] = int(count)
+    return counts

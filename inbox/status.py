@@ -1,0 +1,120 @@
+"""What all processes together know of the hub's work: counts and channel states, shared once a second."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from inbox.channels import Channels
+from inbox.conversations import pairs
+from inbox.partitions import COUNT, key, shared_key, tag
+from inbox.store import Store, StoreError
+
+log = logging.getLogger(__name__)
+
+EVERY = 1.0
+OUTCOMES = ("received", "recorded", "duplicate", "ignored", "shunted")
+STATES = ("up", "degraded", "down")
+Counts = Counter[tuple[str, str]]
+
+
+class Status:
+    """Passes this process's counts and channel states on, and reads those of all."""
+
+    def __init__(self, store: Store, channels: Channels, counters: Callable[[], Iterable[tuple[str, Counts]]]) -> None:
+        self._store = store
+        self._channels = channels
+        self._counters = counters
+        self._passed: dict[str, Counts] = {}
+        self._said: dict[str, bytes] = {}
+
+    async def run(self) -> None:
+        """Share every second, for ever."""
+        while True:
+            await asyncio.sleep(EVERY)
+            try:
+                await self.share()
+            except StoreError:
+                log.debug("counts wait for the store")
+
+    async def share(self) -> None:
+        """Pass on what is new. Raises `StoreError`."""
+        for name, counts in self._counters():
+            passed = self._passed.setdefault(name, Counter())
+            for what, count in list(counts.items()):
+                new = count - passed[what]
+                if new:
+                    await self._store.do("hub", "HINCRBY", shared_key("hub", name), " ".join(what), new)
+                    passed[what] = count
+        for channel in self._channels:
+            said = msgspec.json.encode(
+                {
+                    "state": channel.state,
+                    "reason": channel.reason,
+                    "last_event_at": channel.last_event_at,
+                    "changed_at": channel.changed_at,
+                }
+            )
+            if self._said.get(channel.name) != said:
+                await self._store.do("hub", "HSET", shared_key("hub", "channels"), channel.name, said)
+                self._said[channel.name] = said
+
+    async def metrics(self, gauges: Mapping[str, tuple[str, float]]) -> bytes:
+        """Return everything in the Prometheus text format; *gauges* are name -> (help, value) of this process.
+
+        Raises `StoreError`.
+        """
+        registry = CollectorRegistry()
+        registry.register(Families([*await self._families(), *plain(gauges)]))
+        return generate_latest(registry)
+
+    async def _families(self) -> list[CounterMetricFamily | GaugeMetricFamily]:
+        families: list[CounterMetricFamily | GaugeMetricFamily] = []
+        tables = {
+            "counts": ("huiliu_events", "Events by channel and outcome; received is the sum of the others"),
+            "sends": ("huiliu_sends", "Outcomes of sends, and receipts, by channel"),
+            "hooks": ("huiliu_hook_calls", "Calls of platforms by channel and outcome"),
+            "routing": ("huiliu_routing", "What the router did"),
+        }
+        for name, (metric, text) in tables.items():
+            family = CounterMetricFamily(metric, text, labels=["channel", "outcome"])
+            for field, count in pairs(await self._store.do("hub", "HGETALL", shared_key("hub", name))).items():
+                channel, _, outcome = field.rpartition(" ")
+                family.add_metric([channel, outcome], float(count))
+            families.append(family)
+        states = GaugeMetricFamily(
+            "huiliu_channel_state", "1 for the state a channel is in", labels=["channel", "state"]
+        )
+        for field, said in pairs(await self._store.do("hub", "HGETALL", shared_key("hub", "channels"))).items():
+            current = msgspec.json.decode(said)["state"]
+            for state in STATES:
+                states.add_metric([field, state], float(state == current))
+        families.append(states)
+        waiting = GaugeMetricFamily("huiliu_deliveries", "Deliveries that need something", labels=["state"])
+        for which in ("due", "uncertain", "dead"):
+            counts = await asyncio.gather(*(self._store.do(tag(p), "ZCARD", key(p, which)) for p in range(COUNT)))
+            waiting.add_metric([which], float(sum(counts)))
+        families.append(waiting)
+        return families
+
+
+class Families(Collector):
+    """Metric families that were read before."""
+
+    def __init__(self, families: Iterable[CounterMetricFamily | GaugeMetricFamily]) -> None:
+        self._families = list(families)
+
+    def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
+        return self._families
+
+
+def plain(gauges: Mapping[str, tuple[str, float]]) -> list[GaugeMetricFamily]:
+    """Return gauges without labels."""
+    return [GaugeMetricFamily(name, text, value=value) for name, (text, value) in gauges.items()]

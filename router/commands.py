@@ -1,0 +1,119 @@
+"""The commands `huiliu routes …`: what the engine sees, whether the examples hold, and why a message goes where."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from config.conditions import moment
+from config.faults import nearest
+from config.loading import Loaded
+from inbox.commands import CANNOT_TELL, NO, AsJson, Connect, attempt, dump
+from router import rendering
+from router.compilation import instant
+from router.rules import ConversationFacts, Facts, Tree, compile_routes, explain
+from router.trial import run_tests
+
+
+def compiled(loaded: Loaded) -> Tree:
+    """Compile the routes of a configuration."""
+    return compile_routes(loaded.routes, loaded.settings.hours, timezone=loaded.settings.timezone)
+
+
+def commands(load: Callable[[], Loaded], connect: Connect, locale: Callable[[], str]) -> typer.Typer:
+    """Return the commands; *load* reads the configuration, *connect* finds the running hub."""
+    app = typer.Typer(no_args_is_help=True)
+
+    @app.command()
+    def show(as_json: AsJson = False) -> None:
+        """Draw the routes as the engine sees them. / 显示路由树。"""
+        loaded = load()
+        if as_json:
+            dump(rendering.listing(loaded.routes))
+        else:
+            print(rendering.show(loaded.routes, locale=locale()))
+
+    @app.command()
+    def test(as_json: AsJson = False) -> None:
+        """Run the tests: blocks of the route files. / 运行路由文件中的测试。"""
+        loaded = load()
+        kinds = {name: channel.kind for name, channel in loaded.settings.channels.items()}
+        results = run_tests(compiled(loaded), loaded.routes, kinds=kinds, timezone=loaded.settings.timezone)
+        if as_json:
+            dump(
+                [
+                    {
+                        "name": one.name,
+                        "passed": one.passed,
+                        "differences": [
+                            {"field": each.field, "expected": str(each.expected), "got": str(each.got)}
+                            for each in one.differences
+                        ],
+                    }
+                    for one in results
+                ]
+            )
+        else:
+            print(rendering.report(results, locale=locale()))
+        if not all(one.passed for one in results):
+            raise typer.Exit(NO)
+
+    @app.command("explain")
+    def why(  # each is an option of the command
+        channel: Annotated[str, typer.Option(help="the channel it comes by / 渠道")] = "",
+        text: Annotated[str, typer.Option(help="what the customer writes / 内容")] = "",
+        sender: Annotated[str, typer.Option("--from", help="the customer's address / 客户地址")] = "",
+        subject: Annotated[str, typer.Option(help="subject of a mail / 主题")] = "",
+        at: Annotated[str, typer.Option(help="when, such as 2026-11-21T22:00 / 时间")] = "",
+        message: Annotated[str, typer.Option(help="id of a conversation that is stored / 已有会话的 id")] = "",
+        as_json: AsJson = False,
+    ) -> None:
+        """Say which way a message takes, and why. / 解释一条消息的路由。"""
+        if message:
+            attempt(lambda: dump(connect().get(f"/messages/{message}/trail")))
+            return
+        loaded = load()
+        settings = loaded.settings
+        if channel not in settings.channels:
+            hint = nearest(channel, settings.channels)
+            print(
+                f"no channel {channel!r}; channels are {', '.join(settings.channels)}"
+                + (f" (did you mean {hint}?)" if hint else ""),
+                file=sys.stderr,
+            )
+            raise typer.Exit(CANNOT_TELL)
+        try:
+            when = instant(moment(at).isoformat(), settings.timezone) if at else time.time_ns() // 1_000_000
+        except ValueError as error:
+            print(f"--at: {error}", file=sys.stderr)
+            raise typer.Exit(CANNOT_TELL) from None
+        facts = Facts(
+            channel=channel,
+            kind=settings.channels[channel].kind,
+            at=when,
+            text=text,
+            subject=subject,
+            sender=sender,
+            conversation=ConversationFacts(),
+        )
+        explanation = explain(compiled(loaded), facts)
+        if as_json:
+            dump(plain(dataclasses.asdict(explanation)))
+        else:
+            print(rendering.narrate(explanation, settings.timezone, locale=locale()))
+
+    return app
+
+
+def plain(value: object) -> object:
+    """Turn sets and other values into what JSON has."""
+    if isinstance(value, dict):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(one) for one in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

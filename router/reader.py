@@ -1,0 +1,263 @@
+"""Follows the log and applies the rules: locate, decide, place, acknowledge, assign. Doing it twice changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from connectors.base import Capabilities
+from inbox import log as logbook
+from inbox.channels import NOTHING, Channels
+from inbox.conversations import PRIORITIES, Conflict, Conversation, load
+from inbox.leases import Fenced, Held
+from inbox.log import Entry
+from inbox.placing import Decided, Origin, Placer, Spot, parse
+from inbox.recording import Recorder
+from inbox.store import Store, StoreError
+from inbox.wakes import Wakes
+from outbox.deliveries import Author, Deliveries, Reply
+from router.assignment import Assigner
+from router.rules import ConversationFacts, Decision, Facts, Tree, decide
+
+log = logging.getLogger(__name__)
+
+TRIES = 8
+POISON = 3
+QUIET = 3  # a placed entry without a story has only its type, conversation and message
+HUB_AUTHOR = Author("hub", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the reader needs of the configuration; replaced as a whole by a reload.
+
+    *acknowledgement* returns the text of a template for a conversation, None if there is no such template.
+    *about_conversation* names the routes that ask how the conversation itself stands.
+    """
+
+    tree: Tree
+    acknowledgement: Callable[[str, Conversation], str | None]
+    about_conversation: frozenset[str] = frozenset()
+
+
+class Router:
+    """The reader that gives every inbound event its conversation and its team."""
+
+    def __init__(  # a composition root passes what there is
+        self,
+        store: Store,
+        wakes: Wakes,
+        placer: Placer,
+        recorder: Recorder,
+        deliveries: Deliveries,
+        assigner: Assigner,
+        channels: Channels,
+        rules: Callable[[], Rules],
+        now: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._wakes = wakes
+        self._placer = placer
+        self._recorder = recorder
+        self._deliveries = deliveries
+        self._assigner = assigner
+        self._channels = channels
+        self._rules = rules
+        self._now = now
+        self.counts: Counter[str] = Counter()
+
+    async def handle(self, held: Held, entries: Sequence[Entry]) -> None:
+        """Reader of the log: customers in parallel, one customer's events in order. Raises `Fenced`, `StoreError`."""
+        groups: dict[str, list[Entry]] = {}
+        for entry in entries:
+            if entry.type in logbook.INBOUND:
+                groups.setdefault(entry.fields["a"], []).append(entry)
+            elif entry.type == logbook.STATE or (entry.type == logbook.PLACED and len(entry.fields) > QUIET):
+                groups.setdefault(f"c{entry.fields['c']}", []).append(entry)
+        if len(groups) == 1:
+            await self._in_order(held, next(iter(groups.values())))
+        elif groups:
+            await asyncio.gather(*(self._in_order(held, group) for group in groups.values()))
+
+    async def _in_order(self, held: Held, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            for attempt in range(1, POISON + 1):
+                try:
+                    if entry.type == logbook.STATE:
+                        await self._state(held, entry)
+                    elif entry.type == logbook.PLACED:
+                        await self._placed(held, entry)
+                    else:
+                        await self._event(held, entry)
+                    break
+                except (Fenced, StoreError):
+                    raise
+                except Exception as error:
+                    log.exception("an event of partition %d could not be routed (attempt %d)", held.partition, attempt)
+                    if attempt == POISON:
+                        await self._set_aside(entry, error)
+
+    async def _set_aside(self, entry: Entry, error: Exception) -> None:
+        """Shunt an event that fails again and again, so that the customers behind it are served."""
+        raw = msgspec.json.encode(entry.fields)
+        meta = {"log": f"{entry.partition}:{entry.id}", "stage": "routing"}
+        await self._recorder.shunt(
+            entry.fields.get("ch", ""), raw, f"{type(error).__name__}: {error}", meta, self._now()
+        )
+
+    async def _event(self, held: Held, entry: Entry) -> None:
+        channel = self._channels.get(entry.fields["ch"])
+        kind = channel.kind if channel is not None else ""
+        origin = parse(entry, kind, channel.capabilities if channel is not None else self._fallback(entry))
+        if entry.type == logbook.ECHO and await self._own_echo(origin):
+            return
+        for _ in range(TRIES):
+            spot = await self._placer.locate(origin)
+            decision = self._decide(origin, spot)
+            if decision is not None and decision.ignore and (spot.new or spot.reopens):
+                await self._placer.ignore(held, origin, decision.ignore)
+                self.counts["ignored"] += 1
+                return
+            try:
+                await self._placer.place(held, origin, spot, self._effects(origin, spot, decision))
+            except Conflict:
+                continue
+            self._wakes.ring((f"p{held.partition}",))
+            return
+        raise Conflict
+
+    def _fallback(self, entry: Entry) -> Capabilities:
+        """A channel that is no longer configured: its stored messages are still placed."""
+        log.warning("an event of channel %s, which is not configured any more", entry.fields["ch"])
+        return NOTHING
+
+    async def _own_echo(self, origin: Origin) -> bool:
+        """Tell whether an echo is only the platform repeating what the outbox sent."""
+        external_id = origin.entry.fields["x"]
+        if await self._deliveries.linked(origin.channel, external_id):
+            return True
+        return await self._deliveries.in_flight(origin.entry.partition, origin.channel, origin.address, origin.text)
+
+    def _decide(self, origin: Origin, spot: Spot) -> Decision | None:
+        if origin.entry.type != logbook.MESSAGE:
+            return None
+        return decide(self._rules().tree, facts(origin, spot))
+
+    def _effects(self, origin: Origin, spot: Spot, decision: Decision | None) -> Decided:
+        """Return what the decision changes.
+
+        A conversation that is new, reopened or without a team takes the whole decision. One that is
+        under way only takes tags, unless the decision raises its priority or asks about the
+        conversation itself: an "ok" must not move a complaint back to the front desk.
+        """
+        if decision is None:
+            return Decided()
+        tree = self._rules().tree
+        values: dict[str, Any] = {}
+        known = spot.conversation
+        fresh = known is None or spot.reopens or not known.team
+        raised = known is not None and PRIORITIES.index(decision.priority) > PRIORITIES.index(known.priority)
+        meant = bool(set(decision.routes) & self._rules().about_conversation)
+        if fresh or raised or meant:
+            for name in ("team", "priority", "stage", "sla", "risk", "agent"):
+                value = getattr(decision, name)
+                if value:
+                    values[name] = value
+            if (
+                known is not None
+                and known.agent
+                and "agent" not in values
+                and values.get("team", known.team) != known.team
+            ):
+                values["agent"] = ""
+            values["route"] = decision.route
+        tags = tuple(dict.fromkeys([*(known.tags if known else ()), *decision.tags]))
+        if tags != (known.tags if known else ()):
+            values["tags"] = tags
+        if not values:
+            return Decided()
+        story = {"hash": tree.hash, "route": decision.route, "routes": list(decision.routes), "set": values}
+        story["conversation"] = compact(facts(origin, spot).conversation)
+        if decision.acknowledge and not origin.rest.auto and (fresh or raised or meant):
+            story["acknowledge"] = list(decision.acknowledge)
+        return Decided(values, story)
+
+    async def _placed(self, held: Held, entry: Entry) -> None:
+        """Do what hangs on a placed message. It is read from the log, so a crash before it forgets nothing."""
+        conversation = await load(self._store, f"c{held.partition}-{entry.fields['c']}")
+        story = entry.rest()
+        await self._acknowledge(entry.fields["m"], conversation, story.get("acknowledge", ()))
+        if conversation.agent:
+            if "o" in entry.fields or "agent" in story.get("set", {}):
+                await self._assigner.hold(conversation.id, conversation.agent, conversation.team)
+        elif conversation.team and conversation.status == "open":
+            await self._assigner.want(conversation)
+
+    async def _acknowledge(self, message: str, conversation: Conversation, templates: Sequence[str]) -> None:
+        for name in templates:
+            text = self._rules().acknowledgement(name, conversation)
+            if text is None:
+                log.warning("no template %s to acknowledge with", name)
+                continue
+            reply = Reply(HUB_AUTHOR, text, client_id=f"ack:{message}:{name}", auto=True)
+            _, fresh = await self._deliveries.enqueue(conversation, reply, self._now())
+            self.counts["acknowledged"] += fresh
+
+    async def _state(self, held: Held, entry: Entry) -> None:
+        """Keep the agents' loads in step with what people and rules did to a conversation."""
+        conversation_id = f"c{held.partition}-{entry.fields['c']}"
+        event, story = entry.fields["ev"], entry.rest()
+        if event not in ("assigned", "resolved", "reopened"):
+            return
+        conversation = await load(self._store, conversation_id)
+        waiting_for = str(story.get("from_team", "")) or conversation.team
+        if conversation.status == "resolved":
+            await self._assigner.hold(conversation_id, "", waiting_for)
+        elif conversation.agent:
+            await self._assigner.hold(conversation_id, conversation.agent, waiting_for)
+        else:
+            # Moved on to a team, or put back: it joins the queue of its team, behind those who wait longer.
+            if waiting_for != conversation.team or story.get("from_agent"):
+                await self._assigner.hold(conversation_id, "", waiting_for)
+            await self._assigner.want(conversation)
+
+
+def facts(origin: Origin, spot: Spot) -> Facts:
+    """Return what the rules may ask about a message."""
+    known = spot.conversation
+    return Facts(
+        channel=origin.channel,
+        kind=origin.kind,
+        text=origin.text,
+        subject=origin.rest.subject,
+        sender=origin.address,
+        at=origin.at,
+        attachments=tuple(media.type for media in origin.rest.media),
+        conversation=ConversationFacts(
+            new=spot.new,
+            reopened=spot.reopens,
+            status=known.status if known else None,
+            team=known.team or None if known else None,
+            opened_at=known.opened_at if known else None,
+            priority=known.priority if known else "normal",
+            messages=(known.messages if known else 0) + 1,
+        ),
+    )
+
+
+def compact(known: ConversationFacts) -> dict[str, Any]:
+    """Return what is not as for a first message, so that a stored decision can be explained again."""
+    usual = dataclasses.asdict(ConversationFacts())
+    return {name: value for name, value in dataclasses.asdict(known).items() if value != usual[name]}
+
+
+def trail(story: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored decision as the API shows it."""
+    return {name: story[name] for name in ("hash", "route", "routes", "set") if name in story}
