@@ -6,13 +6,14 @@ local key = base .. 'd:' .. ARGV[2]
 if redis.call('HGET', base .. 'lease', 'epoch') ~= ARGV[1] then
   return 0
 end
-local state = redis.call('HMGET', key, 'state', 'attempts')
+local state = redis.call('HMGET', key, 'state', 'attempts', 'left')
 if state[1] ~= 'sending' or state[2] ~= ARGV[3] then
   return 0
 end
 redis.call('HSET', key, 'left', '1')
 redis.call('ZADD', KEYS[1], ARGV[6] + ARGV[7], ARGV[2])
-if ARGV[5] ~= '' then
+-- a connector that repeats a refused request within one attempt leaves again; it uses up one message only
+if ARGV[5] ~= '' and state[3] ~= '1' then
   local left = redis.call('HGET', base .. ARGV[4], ARGV[5])
   if left and left ~= '' and tonumber(left) > 0 then
     redis.call('HINCRBY', base .. ARGV[4], ARGV[5], -1)

@@ -1,0 +1,170 @@
+"""The HTTP door for all connectors: platforms call /hooks/, visitors open /chat/ (in `connectors.sites`).
+
+A call is verified and parsed by its connector, its events are made durable, and only then is it
+answered. What a connector cannot understand is kept as it came (shunted) before it is answered.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable, Mapping
+from typing import cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
+
+from connectors.base import Answer, Malformed, Unverified, Webhook, WebhookCall
+from connectors.door import (
+    Channel,
+    Count,
+    Door,
+    Record,
+    Refused,
+    Shunt,
+    Unavailable,
+    described,
+    peer,
+    place,
+    protections,
+    read_body,
+    respond,
+    wait_header,
+)
+from connectors.sites import Sites
+
+__all__ = ["Channel", "Ingress", "Unavailable", "rebuilt"]
+
+HOOK_LIMIT = 1 << 20
+"""Bytes of a webhook's body."""
+
+FILE_LIMIT = 10 << 20
+"""Bytes of a file that a visitor sends."""
+
+_DOWN_RETRY = 60.0
+_PREFIX = "/hooks/"
+_DONE = Answer()
+_log = logging.getLogger(__name__)
+
+
+class Ingress:
+    """The door; see `Door` for the arguments. *file_limit* is the most bytes of a visitor's file."""
+
+    def __init__(
+        self,
+        channels: Callable[[], Mapping[str, Channel]],
+        record: Record,
+        shunt: Shunt,
+        *,
+        public_url: str,
+        now: Callable[[], int],
+        count: Count,
+        remote: Callable[[web.BaseRequest], str] = peer,
+        file_limit: int = FILE_LIMIT,
+    ) -> None:
+        self._door = Door(channels, record, shunt, public_url.rstrip("/"), now, count, remote)
+        self._protected = protections(public_url)
+        self._sites = Sites(self._door, file_limit=file_limit)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of /chat/ for the hub's router."""
+        return self._sites.routes()
+
+    async def close(self) -> None:
+        """Take no more visitors, close their sockets with 1001 (going away) and let waiting polls answer."""
+        await self._sites.close()
+
+    async def hook(self, request: web.BaseRequest) -> web.Response:
+        """Answer /hooks/{channel}[/{secret_path}]; needs no router, and answers every request by itself.
+
+        200 only after the events, or the shunted payload, are durable; 503 with Retry-After when
+        they cannot be, 403 unverified, 404 no such channel, 405, 408, 413, 415 as HTTP has them.
+        """
+        door = self._door
+        target = request.raw_path
+        path = target.partition("?")[0]
+        name, _, secret = path.removeprefix(_PREFIX).partition("/")
+        channel = door.channels().get(name)
+        if channel is None or not path.startswith(_PREFIX):
+            return self._refuse("", Refused(404, "unknown"))
+        try:
+            receive = _webhook(channel, request.method, secret)
+            call = door.call(request, target, path, await read_body(request, HOOK_LIMIT))
+        except Refused as refused:
+            return self._refuse(name, refused)
+        try:
+            received = await receive.receive(call)
+            if received.events:
+                await door.record(name, received.events)
+        except Unavailable as unavailable:
+            return self._refuse(name, Refused(503, "unavailable", retry_after=unavailable.retry_after))
+        except Unverified:
+            return self._refuse(name, Refused(403, "unverified"))
+        except Malformed as malformed:
+            return await self._shunt(name, call, str(malformed) or "malformed")
+        except Exception as error:  # noqa: BLE001  # a bug of ours must not lose what the platform sent
+            _log.error("channel %s: a call failed: %s", name, place(error))
+            return await self._shunt(name, call, place(error))
+        door.count(name, "accepted")
+        return respond(received.answer, self._protected)
+
+    async def _shunt(self, name: str, call: WebhookCall, error: str) -> web.Response:
+        """Keep what nobody understood and answer 200, so that the platform does not send it for ever."""
+        try:
+            await self._door.shunt(name, call.body, error, described(call))
+        except Unavailable as unavailable:
+            return self._refuse(name, Refused(503, "unavailable", retry_after=unavailable.retry_after))
+        except Exception as failure:  # noqa: BLE001  # not kept, so not answered with 200
+            _log.error("channel %s: a call could not be shunted: %s", name, place(failure))
+            return self._refuse(name, Refused(500, "failed"))
+        self._door.count(name, "shunted")
+        return respond(_DONE, self._protected)
+
+    def _refuse(self, name: str, refused: Refused) -> web.Response:
+        self._door.count(name, refused.outcome)
+        headers = wait_header(refused.retry_after) if refused.retry_after else {}
+        if refused.status == 405:
+            headers["Allow"] = "GET, POST"
+        response = respond(Answer(refused.status, headers=headers), self._protected)
+        if refused.status in (408, 413, 415):
+            response.force_close()  # the rest of the body is not worth reading
+        return response
+
+
+def _webhook(channel: Channel, method: str, secret: str) -> Webhook:
+    """Return the connector that the call is for. Raises `Refused`."""
+    if method not in ("POST", "GET"):
+        raise Refused(405, "method")
+    connector = channel.connector
+    if connector is None:
+        raise Refused(503, "down", retry_after=_DOWN_RETRY)
+    expected = channel.secret_path or ""
+    if not hmac.compare_digest(_bytes(secret), _bytes(expected)):
+        raise Refused(403, "unverified") if expected else Refused(404, "unknown")
+    if not hasattr(connector, "receive"):
+        raise Refused(404, "unknown")
+    return cast("Webhook", connector)  # isinstance of a Protocol costs more than the rest of the call
+
+
+def _bytes(path: str) -> bytes:
+    return unquote(path).encode("utf-8", "surrogateescape") if "%" in path else path.encode("utf-8", "surrogateescape")
+
+
+def rebuilt(body: bytes, meta: Mapping[str, object]) -> WebhookCall:
+    """Return the call that was shunted as *body* with *meta*, for a connector to try again."""
+    url = str(meta["url"])
+    headers = meta["headers"]
+    at = meta["at"]
+    if not isinstance(headers, list) or not isinstance(at, int):
+        raise TypeError("the description of a shunted call has headers (a list of pairs) and at (an integer)")
+    return WebhookCall(
+        method=str(meta["method"]),
+        url=url,
+        path=str(meta["path"]),
+        query=MultiDictProxy(MultiDict(parse_qsl(urlsplit(url).query, keep_blank_values=True))),
+        headers=CIMultiDictProxy(CIMultiDict([(name, value) for name, value in headers])),
+        body=body,
+        remote=str(meta["remote"]),
+        now=at,
+    )
