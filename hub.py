@@ -285,14 +285,14 @@ class Hub:
             now=now_ms,
             count=self._count,
         )
-        app = web.Application(client_max_size=settings.attachments.max_size)
+        app = web.Application()
         self.api().mount(app)
         app.add_routes(ingress.routes())
         app.router.add_get("/files/{token}", self._file)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
-        self.serving = Serving(app, ingress.hook)
+        self.serving = Serving(app, ingress.hook, settings.attachments.max_size)
         await self.serving.start(settings.http.host, settings.http.port, shared=shared)
         log.info("listening on %s:%d", settings.http.host, self.serving.port)
 

@@ -60,3 +60,5 @@ def configure(style: Literal["console", "json"] | str = "console", level: int = 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for chatty in ("watchfiles", "asyncio"):
+        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))

@@ -45,6 +45,7 @@ async def examine(topology: Topology) -> Durability:
     """Read the store's durability from the store itself, every primary of a cluster. Raises `StoreDown`."""
     client = topology.admin()
     try:
+        await client.initialize()
         return await read(client)
     except CONNECT_ERRORS as error:
         raise StoreDown(f"the store cannot be reached ({type(error).__name__})") from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -120,7 +121,7 @@ class Recorder:
             "raw",
             base64.b64encode(raw),
             "meta",
-            encode(dict(meta)),
+            json.dumps(dict(meta)),
         )
         await self._store.many(
             tag(partition),

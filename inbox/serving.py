@@ -14,10 +14,16 @@ SHUTDOWN = 5.0
 
 
 class Serving:
-    """One listening socket; several processes may share the port."""
+    """One listening socket; several processes may share the port. *max_body* is in bytes."""
 
-    def __init__(self, app: web.Application, hook: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+    def __init__(
+        self,
+        app: web.Application,
+        hook: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        max_body: int,
+    ) -> None:
         self._app = app
+        self._max_body = max_body
         self._hook = hook
         self._runner: web.ServerRunner | None = None
         self.port = 0
@@ -25,7 +31,7 @@ class Serving:
     async def start(self, host: str, port: int, *, shared: bool) -> None:
         """Listen. Raises OSError when the port is taken."""
         loop = asyncio.get_running_loop()
-        app, hook = self._app, self._hook
+        app, hook, max_body = self._app, self._hook, self._max_body
         app.freeze()
         await app.startup()
 
@@ -38,7 +44,7 @@ class Serving:
         def build(message: Any, payload: Any, protocol: Any, writer: Any, task: asyncio.Task[None]) -> web.BaseRequest:
             if message.path.startswith(HOOKS):
                 return web.BaseRequest(message, payload, protocol, writer, task, loop)
-            return app._make_request(message, payload, protocol, writer, task)  # noqa: SLF001
+            return web.Request(message, payload, protocol, writer, task, loop, client_max_size=max_body)
 
         server = web.Server(dispatch, request_factory=build, access_log=None, keepalive_timeout=KEEPALIVE)
         self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN)

@@ -154,6 +154,10 @@ class TikTokPlatform:
     def hub_url(self, url: str) -> None:
         self._pusher.hub_url = url
 
+    def sign(self, body: bytes) -> Push:
+        """Return *body*, whatever it is, as a push with a good signature."""
+        return self._pusher.sign(body)
+
     async def release(self) -> list[Push]:
         """Make the pushes held back, the newest first."""
         return await self._pusher.release()
