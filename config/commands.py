@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from config import chinese, schema, starting, validation
 from config.channels import Kinds
 from config.documents import Document, parse
-from config.faults import Fault
+from config.faults import Fault, nearest
 from config.loading import Prove, attempt, in_order
 from config.routes import RouteFile
 from config.settings import Settings
@@ -129,17 +129,21 @@ def _faults(
 
 
 def _sort(document: Document) -> type[BaseModel]:
-    """Tell from its keys what sort of file *document* is."""
-    keys = set(document.data) if isinstance(document.data, dict) else set()
-    listed = document.data.get("routes") if keys else None
-    if keys & {"default", "tests"} or (isinstance(listed, list) and any(isinstance(item, dict) for item in listed)):
+    """Tell from its keys what sort of file *document* is; what could be anything is a configuration."""
+    data = document.data if isinstance(document.data, dict) else {}
+    routes = data.get("routes")
+    if data.keys() & {"default", "tests"} or (
+        isinstance(routes, list) and any(isinstance(item, dict) for item in routes)
+    ):
         return RouteFile
-    texts = bool(keys) and not keys & set(Settings.model_fields)
-    return TemplateFile if texts and all(map(_is_text, document.data.values())) else Settings
+    texts = data and all(map(_is_text, data.values()))
+    return TemplateFile if texts and not any(nearest(key, Settings.model_fields) for key in data) else Settings
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, dict) and all(isinstance(text, str) for text in value.values()))
+    if isinstance(value, dict):
+        return all(isinstance(text, str) and len(tag.partition("-")[0]) == 2 for tag, text in value.items())
+    return isinstance(value, str)
 
 
 def _broken(document: Document, settings: Settings | None) -> list[Fault]:

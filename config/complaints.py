@@ -211,11 +211,13 @@ def _inside(complaint: _Complaint) -> _Complaint:
 
 
 def _merged(complaints: list[_Complaint]) -> _Complaint:
+    """Make one complaint of those of all choices of a union, none of which fits."""
     refused = [each for each in complaints if each.type not in EXPECTED]
-    if refused:
-        return refused[0]
-    expected = dict.fromkeys(each.problem.expected for each in complaints)
-    return replace(complaints[0], problem=replace(complaints[0].problem, expected=listed(expected)))
+    first = (refused or complaints)[0]
+    types = listed(dict.fromkeys(each.problem.expected for each in complaints if each.type in EXPECTED))
+    if refused and first.type == "literal_error" and types:
+        return replace(first, problem=replace(first.problem, expected=f"{first.problem.expected}, or {types}"))
+    return first if refused else replace(first, problem=replace(first.problem, expected=types))
 
 
 def _tells(message: str, secret: str) -> bool:

@@ -10,6 +10,7 @@ import datetime as dt
 import operator
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -231,9 +232,15 @@ class Condition(Section):
 
 def written(section: Section) -> Iterator[tuple[str, Any]]:
     """Yield the keys that stand in the file for *section*, in the order of its model, with their values."""
-    for field, info in type(section).model_fields.items():
-        if field in section.model_fields_set:
-            yield info.alias or field, getattr(section, field)
+    given = section.model_fields_set
+    for field, key in _keys(type(section)):
+        if field in given:
+            yield key, getattr(section, field)
+
+
+@cache
+def _keys(model: type[Section]) -> tuple[tuple[str, str], ...]:
+    return tuple((field, info.alias or field) for field, info in model.model_fields.items())
 
 
 def walk(condition: Condition, path: Path) -> Iterator[tuple[Path, Condition]]:

@@ -116,9 +116,11 @@ def parse(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = N
 
 def validate(document: Document, model: type[M], *, context: dict[str, Any] | None = None) -> M:
     """Return *document* as a *model*. Raises `ConfigError` with everything in which it differs from one."""
+    if document.root is None:
+        raise ConfigError(document.flaws)
     examined = validation.examine(document, model, context=context)
-    if examined.value is None:
-        raise ConfigError(document.faults(examined.problems))
+    if examined.value is None or document.flaws:
+        raise ConfigError([*document.flaws, *document.faults(examined.problems)])
     return examined.value
 
 

@@ -21,8 +21,8 @@ DAY = 86_400
 LONGEST_RANGE = 366
 
 _TIME = r"([01]\d|2[0-3]):([0-5]\d)"
-_INTERVAL = re.compile(rf"{_TIME}\s*-\s*(?:{_TIME}|(24):(00))")
-_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?")
+_INTERVAL = re.compile(rf"{_TIME}\s*-\s*(?:{_TIME}|(24):(00))", re.ASCII)
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import itertools
 import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import re2
 
+from config.charsets import CLASSES, Members, inside, is_foreign
 from config.folding import fold
 
 MAX_PATTERN = 4_000  # characters
@@ -26,16 +26,6 @@ MAX_MEMORY = 32 << 20  # bytes that RE2 may use for one pattern's states; less m
 # RE2 needs up to 0.5 µs per byte and thousand instructions: a pattern of this size takes 50 ms on 16 kB at worst.
 MAX_PROGRAM = 100_000
 
-WORD = r"\p{L}\p{N}_"
-SPACE = r"\t\n\v\f\r \x{85}\p{Z}"
-_CLASSES: dict[str, tuple[str, str]] = {  # escape -> (inside a class, alone)
-    "d": (r"\p{Nd}", r"\p{Nd}"),
-    "D": (r"\P{Nd}", r"\P{Nd}"),
-    "w": (WORD, f"[{WORD}]"),
-    "W": ("", f"[^{WORD}]"),
-    "s": (SPACE, f"[{SPACE}]"),
-    "S": ("", f"[^{SPACE}]"),
-}
 _CONTROLS = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _REFUSED_GROUPS = (
     ("(?=", "look-ahead (?=…)"),
@@ -72,8 +62,6 @@ _NAMED = re.compile(r"\(\?P?<([A-Za-z_]\w*)>")
 _PROPERTY = re.compile(r"[pP](?:\{(\^?[A-Za-z_]+)\}|([A-Z]))")
 _NUMBER = re.compile(r"x\{([0-9A-Fa-f]{1,6})\}|x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|(0[0-7]{0,2})")
 _POSIX = re.compile(r"\[:\^?[a-z]+:\]")
-# Scripts that a word boundary has no idea of; general categories such as \p{L} hold ASCII letters too.
-_ASCII_SCRIPTS = frozenset({"Latin", "Common", "Any"})
 
 Words = frozenset[str]
 NOTHING: Words = frozenset({""})
@@ -96,7 +84,7 @@ class Pattern:
     search: Callable[[bytes], Any]
 
 
-@lru_cache(maxsize=32_768)
+@lru_cache(maxsize=4_096)
 def read(pattern: str, *, exact: bool = False) -> Pattern:
     """Translate and compile *pattern* for folded text, or for text as it was written if *exact*.
 
@@ -353,9 +341,9 @@ class _Reader:
         if self.at == len(self.pattern):
             raise BadPattern("the pattern ends in a single backslash")
         char = self.pattern[self.at]
-        if char in _CLASSES:
+        if char in CLASSES:
             self.at += 1
-            return _Piece(_CLASSES[char][1])
+            return _Piece(CLASSES[char])
         if char in "bB":
             self.at += 1
             return _Piece("\\" + char, words=NOTHING, bare=False, empty=True, opens=True, closes=True)
@@ -367,7 +355,8 @@ class _Reader:
             self.pattern, self.at = re.escape(quoted) + rest, 0
             return _EMPTY
         if match := self.take(_PROPERTY):
-            return _Piece("\\" + match[0], first=_foreign(match), last=_foreign(match))
+            foreign = is_foreign(match[1] or match[2])
+            return _Piece("\\" + match[0], first=foreign, last=foreign)
         return self.character()
 
     def character(self) -> str:
@@ -391,16 +380,23 @@ class _Reader:
         self.at += 1
         negated = self.ahead("^")
         self.at += negated
-        members = _Members(exact=self.exact)
+        members = Members(exact=self.exact)
         begin = self.at
         while self.at == begin or not self.ahead("]"):
             if self.at >= len(self.pattern):
                 raise BadPattern("a class [ has no closing ]; write \\[ for the character")
             self.member(members)
         self.at += 1
-        return members.piece(negated=negated)
+        foreign = members.foreign and not negated
+        words = None if negated else members.words()
+        return _Piece(
+            members.source(negated=negated),
+            words=words if words and len(words) <= MAX_WORDS else None,
+            first=foreign,
+            last=foreign,
+        )
 
-    def member(self, members: _Members) -> None:
+    def member(self, members: Members) -> None:
         if match := self.take(_POSIX):
             members.add(match[0])
             return
@@ -418,7 +414,7 @@ class _Reader:
             raise BadPattern("a range in [ ] must go from a lower character to a higher one")
         members.range(ord(low), ord(high))
 
-    def endpoint(self, members: _Members) -> str | None:
+    def endpoint(self, members: Members) -> str | None:
         """Read one character of a class; None if it was a whole class and has been added."""
         char = self.pattern[self.at]
         self.at += 1
@@ -427,102 +423,11 @@ class _Reader:
         if self.at == len(self.pattern):
             raise BadPattern("the pattern ends in a single backslash")
         char = self.pattern[self.at]
-        if char in _CLASSES:
+        if char in CLASSES:
             self.at += 1
-            members.add(_CLASSES[char][0] or _complement(char))
+            members.add(inside(char))
             return None
         if match := self.take(_PROPERTY):
-            members.add("\\" + match[0], foreign=_foreign(match))
+            members.add("\\" + match[0], foreign=is_foreign(match[1] or match[2]))
             return None
         return self.character()
-
-
-class _Members:
-    """What stands between [ and ], folded unless *exact*."""
-
-    def __init__(self, *, exact: bool) -> None:
-        self.exact = exact
-        self.parts: list[str] = []
-        self.words: set[str] | None = set()
-        self.longer: set[str] = set()
-        self.foreign = False
-
-    def add(self, part: str, *, foreign: bool = False) -> None:
-        self.parts.append(part)
-        self.words = None
-        self.foreign |= foreign
-
-    def single(self, char: str) -> None:
-        image = char if self.exact else fold(char)
-        if len(image) == 1:
-            self.parts.append(_escaped(ord(image)))
-        elif image:
-            # ㈱ is (株) when folded: two and more characters cannot stand in a class.
-            self.longer.add(image)
-        self.foreign |= not image.isascii()
-        if self.words is not None:
-            self.words.add(image)
-
-    def range(self, low: int, high: int) -> None:
-        self.add(f"{_escaped(low)}-{_escaped(high)}", foreign=low > 0x7F)
-        if not self.exact:
-            chars, longer = _images(low, high)
-            self.parts.append(chars)
-            self.longer |= longer
-
-    def piece(self, *, negated: bool) -> _Piece:
-        inside = "".join(self.parts)
-        if negated:
-            return _Piece(f"[^{inside}]" if inside else "(?s:.)")
-        source = f"[{inside}]" if inside else r"[^\x00-\x{10ffff}]"
-        if self.longer:
-            source = "(?:" + "|".join([source, *sorted(map(re2.escape, self.longer))]) + ")"
-        words = frozenset(self.words) - NOTHING if self.words is not None else None
-        if not words or len(words) > MAX_WORDS:
-            words = None
-        return _Piece(source, words=words, first=self.foreign, last=self.foreign)
-
-
-def _foreign(match: re.Match[str]) -> bool:
-    name = match[1] or match[2]
-    return len(name.lstrip("^")) > 2 and name not in _ASCII_SCRIPTS
-
-
-def _escaped(point: int) -> str:
-    return f"\\x{{{point:x}}}"
-
-
-@lru_cache(maxsize=256)
-def _images(low: int, high: int) -> tuple[str, frozenset[str]]:
-    """Return what the characters of a range become when folded and fall outside of it: characters, longer texts."""
-    chars: set[int] = set()
-    longer: set[str] = set()
-    for point in range(low, high + 1):
-        if 0xD800 <= point < 0xE000:
-            continue
-        image = fold(chr(point))
-        if len(image) == 1 and not low <= ord(image) <= high:
-            chars.add(ord(image))
-        elif len(image) > 1:
-            longer.add(image)
-    # The longer ones of a whole alphabet are ligatures and enclosed words; nobody who writes [一-龥] means them.
-    return "".join(map(_escaped, sorted(chars))), frozenset(longer if len(longer) <= MAX_WORDS else ())
-
-
-@cache
-def _complement(char: str) -> str:
-    r"""Return \W or \S as ranges, since RE2 has no way to write them inside a class."""
-    inside: list[tuple[int, int]] = []
-    for point in range(0x110000):
-        category = unicodedata.category(chr(point))
-        if char == "W":
-            out = category[0] in "LN" or point == ord("_")
-        else:
-            out = category[0] == "Z" or 9 <= point <= 13 or point == 0x85
-        if out or category == "Cs":
-            continue
-        if inside and inside[-1][1] == point - 1:
-            inside[-1] = (inside[-1][0], point)
-        else:
-            inside.append((point, point))
-    return "".join(f"{_escaped(low)}-{_escaped(high)}" for low, high in inside)

@@ -384,9 +384,12 @@ def _condition(condition: Condition, path: Path, names: _Names) -> Iterator[Prob
 def _operators(value: Section, path: Path) -> Iterator[Problem]:
     operators = [(key, words) for key, words in written(value) if key in _OPERATORS]
     if not operators:
-        yield Problem(path, "this condition is empty", listed(set(_OPERATORS) & set(type(value).model_fields)))
+        known = [key for key in _OPERATORS if key in type(value).model_fields]
+        yield Problem(path, "this condition is empty", listed(known))
     for key, words in operators:
-        yield from _blank(words, (*path, key))
+        # Only `equals` can mean a text in which there is nothing.
+        if key != "equals" or not several(words):
+            yield from _blank(words, (*path, key))
         if key == "regex":
             for word in several(words):
                 try:
@@ -435,7 +438,8 @@ def _section(value: Section, path: Path, names: _Names) -> Iterator[Problem]:
     """Check the mappings below attachments, contact, conversation and at."""
     given = list(written(value))
     if not [key for key, _ in given if key != "timezone"]:
-        yield Problem(path, "this condition is empty", listed(type(value).model_fields))
+        known = [key for key in type(value).model_fields if key != "timezone"]
+        yield Problem(path, "this condition is empty", listed(known))
     for key, words in given:
         if not isinstance(words, str | tuple) or key in ("age", "messages", "count", "timezone"):
             continue

@@ -110,15 +110,16 @@ def guards_secrets(model: type[BaseModel]) -> bool:
         for info in current.model_fields.values():
             if holds_secret(info.annotation):
                 return True
-            waiting += [inner for inner in _inner_models(info.annotation) if inner not in seen]
+            waiting += [inner for inner in inner_models(info.annotation) if inner not in seen]
     return False
 
 
-def _inner_models(annotation: Any) -> list[type[BaseModel]]:
+def inner_models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models that values of *annotation* may be or directly hold."""
     found = models([annotation])
     for member in members(annotation):
         if get_origin(member) is not None and get_origin(member) is not Literal:
-            found += [inner for part in get_args(member) if part is not Ellipsis for inner in _inner_models(part)]
+            found += [inner for part in get_args(member) if part is not Ellipsis for inner in inner_models(part)]
     return found
 
 

@@ -30,9 +30,9 @@ SIZES = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 NAME = "[a-z0-9][a-z0-9-]{0,62}"
 STORES = ("embedded", "redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
 
-_DURATION = re.compile(r"(?:\d{1,9}[smhdw])+")
-_PERCENT = re.compile(r"(\d{1,3})\s*%")
-_SIZE = re.compile(r"(\d{1,12})\s*(B|KB|MB|GB)")
+_DURATION = re.compile(r"(?:\d{1,9}[smhdw])+", re.ASCII)
+_PERCENT = re.compile(r"(\d{1,3})\s*%", re.ASCII)
+_SIZE = re.compile(r"(\d{1,12})\s*(B|KB|MB|GB)", re.ASCII)
 _EMAIL = re.compile(r"[^@\s<>,;]+@[^@\s<>,;.]+(?:\.[^@\s<>,;.]+)*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\s\[\]/:@?#,]+")

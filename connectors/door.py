@@ -126,8 +126,11 @@ def wait_header(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
-async def read_body(request: web.BaseRequest, limit: int) -> bytes:
-    """Return the body. Raises `Refused` for more than *limit* bytes, a compressed, a cut or a slow body."""
+async def read_body(request: web.BaseRequest, limit: int, *, greet: bool = False) -> bytes:
+    """Return the body. Raises `Refused` for more than *limit* bytes, a compressed, a cut or a slow body.
+
+    *greet*: tell a client that waits for "100 Continue" to go on; aiohttp's router does so by itself.
+    """
     # aiohttp would inflate it: a few kilobytes could become gigabytes, and no platform compresses its calls.
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise Refused(415, "encoded")
@@ -141,6 +144,8 @@ async def read_body(request: web.BaseRequest, limit: int) -> bytes:
             if len(body) > limit:
                 raise Refused(413, "too_large")
             return body
+        if greet and request.headers.get("Expect", "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         parts: list[bytes] = []
         size = 0
         async with asyncio.timeout(SLOWEST_BODY):

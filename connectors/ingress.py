@@ -90,7 +90,7 @@ class Ingress:
             return self._refuse("", Refused(404, "unknown"))
         try:
             receive = _webhook(channel, request.method, secret)
-            call = door.call(request, target, path, await read_body(request, HOOK_LIMIT))
+            call = door.call(request, target, path, await read_body(request, HOOK_LIMIT, greet=True))
         except Refused as refused:
             return self._refuse(name, refused)
         try:
@@ -106,7 +106,7 @@ class Ingress:
         except Exception as error:  # noqa: BLE001  # a bug of ours must not lose what the platform sent
             _log.error("channel %s: a call failed: %s", name, place(error))
             return await self._shunt(name, call, place(error))
-        door.count(name, "accepted")
+        door.count(name, "accepted" if received.answer.status < 400 else "refused")
         return respond(received.answer, self._protected)
 
     async def _shunt(self, name: str, call: WebhookCall, error: str) -> web.Response:

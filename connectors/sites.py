@@ -32,7 +32,7 @@ from connectors.door import (
 FRAME_LIMIT = 64 << 10
 """Bytes of one frame in; a larger one closes the socket with 1009 (RFC 6455 §7.4.1)."""
 
-FRAME_BURST, FRAME_RATE = 20, 2
+FRAME_BURST, FRAME_RATE = 20, 5
 """Frames in of one socket: at once, and then a second. A faster visitor is read more slowly, not refused."""
 
 HEARTBEAT = 25.0

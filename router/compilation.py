@@ -186,13 +186,13 @@ def _sender(condition: SenderCondition) -> list[Leaf]:
         name, words = f"sender.{key}", several(value)
         match key:
             case "any_of" | "none_of":
-                names = frozenset(word.strip().casefold() for word in words)
+                names = frozenset(plain(word) for word in words)
                 checks.append(OneOf(name, list(words), "sender", names, key == "none_of"))
             case "equals":
-                names = frozenset(word.strip().casefold() for word in words)
+                names = frozenset(plain(word) for word in words)
                 checks.append(OneOf(name, list(words), "sender.equals", names))
             case "starts_with":
-                starts = tuple(word.strip().casefold() for word in words)
+                starts = tuple(plain(word) for word in words)
                 checks.append(SenderMatches(name, list(words), starts))
             case "regex":
                 searches = tuple(read(word).search for word in words)

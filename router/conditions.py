@@ -7,6 +7,7 @@ explanations ask the same checks.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,9 +17,10 @@ from config.conditions import Comparison
 from config.hours import DAY, DAYS, Hours, Interval
 from router.facts import Facts
 from router.hours import is_open
-from router.text import Lexicon, Reading, clip
+from router.text import Lexicon, Reading, plain
 
 Key = tuple[str, Any]
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
 SHOWN = 80  # characters of a match that an explanation quotes
 
 # Spellings of the two texts: (which text, as written or folded).
@@ -369,9 +371,9 @@ def media(types: Iterable[str]) -> tuple[str, ...]:
 
 def forms(sender: str) -> tuple[str, ...]:
     """Return an address with and without its scheme, as addresses are compared."""
-    whole = clip(sender).strip().casefold()
-    scheme, separator, value = whole.partition(":")
-    return tuple(dict.fromkeys((whole, value))) if separator and scheme.isalnum() else (whole,) if whole else ()
+    whole = plain(sender)
+    scheme = _SCHEME.match(whole)
+    return (whole, whole[scheme.end() :]) if scheme else (whole,) if whole else ()
 
 
 def senders(sender: str) -> tuple[str, ...]:

@@ -145,12 +145,18 @@ def _condition_lines(condition: Condition, said: Mapping[str, str]) -> list[Line
     lines: list[Line] = []
     for key, value in condition.given():
         if isinstance(value, Condition):
-            lines.append((f"? {said['not']}", _condition_lines(value, said)))
+            lines.append((f"? {said['not']}", [_condition_line(value, said)]))
         elif key in ("all", "any"):
-            lines.append((f"? {said[key]}", [line for part in value for line in _condition_lines(part, said)]))
+            lines.append((f"? {said[key]}", [_condition_line(part, said) for part in value]))
         else:
             lines.append((f"? {key}: {_plain(value, said)}", []))
     return lines
+
+
+def _condition_line(condition: Condition, said: Mapping[str, str]) -> Line:
+    """Return *condition* as one line: several keys side by side mean all of them."""
+    lines = _condition_lines(condition, said)
+    return lines[0] if len(lines) == 1 else (f"? {said['all']}", lines)
 
 
 def _tried_line(tried: Tried, said: Mapping[str, str]) -> Line:

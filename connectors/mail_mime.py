@@ -1,0 +1,227 @@
+"""The structure of a mail (RFC 5322, RFC 2045, RFC 2231), taken apart on bytes within fixed limits; it judges nothing.
+
+Our own rather than the standard library's, whose parser needs more than 30 s for some mails of a
+few kilobytes (20,000 parameters, a megabyte of quotes) and recurses as deep as the sender likes.
+Every step here is linear in the size of the mail.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from itertools import groupby
+from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct, field
+
+from connectors.mail_charset import decode, decode_words, unbase64
+
+FIELD_NAME = re.compile(rb"[!-9;-~]{1,100}")
+PARAMETER = re.compile(rb'\s*([^=;\s"]{1,80})\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)', re.DOTALL)
+ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?")
+MEDIA_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,100}", re.ASCII)
+
+
+class TooComplex(ValueError):
+    """The mail exceeds a limit; the message names it."""
+
+
+class Limits(Struct, frozen=True):
+    """What a mail may consist of. Sizes are in bytes, *text* in characters."""
+
+    size: int = 25 << 20
+    header_bytes: int = 256 << 10
+    headers: int = 1000
+    parts: int = 300
+    depth: int = 20
+    parameters: int = 100
+    addresses: int = 200
+    attachments: int = 100
+    text: int = 500_000
+    html: int = 1 << 20
+
+
+class Headers(Struct, frozen=True):
+    """The fields of one header in their order: lower-case name, unfolded raw value."""
+
+    fields: tuple[tuple[str, bytes], ...] = ()
+
+    def first(self, name: str) -> bytes:
+        """Return the value of the first field called *name* (lower case), empty if there is none."""
+        return next((value for key, value in self.fields if key == name), b"")
+
+    def all(self, name: str) -> list[bytes]:
+        """Return the values of every field called *name* (lower case)."""
+        return [value for key, value in self.fields if key == name]
+
+    def text(self, name: str) -> str:
+        """Return the first field called *name* as lower-case ASCII, for comparing keywords."""
+        return self.first(name).decode("ascii", "replace").strip().lower()
+
+
+class Part(Struct, frozen=True):
+    """One node of the mail's tree: a leaf with *body* still in its transfer encoding, or a multipart with *parts*."""
+
+    headers: Headers
+    type: str
+    parameters: dict[str, str]
+    disposition: str
+    filename: str
+    cid: str
+    body: bytes = b""
+    parts: list[Part] = field(default_factory=list)
+
+    def content(self) -> bytes:
+        """Return the body with its transfer encoding undone; what is damaged is read as far as it goes."""
+        encoding = self.headers.text("content-transfer-encoding").partition(";")[0].strip()
+        if encoding == "base64":
+            return unbase64(self.body)
+        if encoding == "quoted-printable":
+            return binascii.a2b_qp(self.body)
+        return self.body
+
+    def text(self) -> str:
+        """Return the body as text."""
+        return decode(self.content(), self.parameters.get("charset", ""))
+
+
+def read(raw: bytes, limits: Limits) -> Part:
+    """Take *raw* apart. Raises `TooComplex`."""
+    if len(raw) > limits.size:
+        raise TooComplex(f"mail of {len(raw)} bytes; at most {limits.size}")
+    return _Reader(raw, limits).read(0, len(raw), 0, "text/plain")
+
+
+def read_headers(raw: bytes, start: int, end: int, limits: Limits) -> tuple[Headers, int]:
+    """Read the header at *start*; return it and where the body begins. Raises `TooComplex`."""
+    fields: list[tuple[str, list[bytes]]] = []
+    position = start
+    while position < end:
+        found = raw.find(b"\n", position, end)
+        stop = end if found < 0 else found + 1
+        if stop - start > limits.header_bytes:
+            raise TooComplex(f"header of more than {limits.header_bytes} bytes")
+        row = raw[position:stop].rstrip(b"\r\n")
+        if not row:
+            position = stop
+            break
+        name, colon, value = row.partition(b":")
+        if row[0] in b" \t" and fields:
+            fields[-1][1].append(row)
+        elif colon and FIELD_NAME.fullmatch(name.rstrip()):
+            fields.append((name.rstrip().decode("ascii").lower(), [value]))
+        elif fields or not row.startswith((b"From ", b">From ")):
+            break  # no blank line: the body begins where the header stops looking like one
+        if len(fields) > limits.headers:
+            raise TooComplex(f"more than {limits.headers} header fields")
+        position = stop
+    return Headers(tuple((name, b"".join(rows).strip()) for name, rows in fields)), position
+
+
+def read_value(raw: bytes, limits: Limits) -> tuple[str, dict[str, str]]:
+    """Split a structured field into its value and parameters, RFC 2231 pieces joined. Raises `TooComplex`."""
+    value, _, rest = raw.partition(b";")
+    pieces: dict[str, list[tuple[int, bool, bytes]]] = {}
+    position = count = 0
+    while position < len(rest):
+        count += 1
+        if count > limits.parameters:
+            raise TooComplex(f"more than {limits.parameters} parameters in one field")
+        match = PARAMETER.match(rest, position)
+        section = SECTION.fullmatch(match[1].decode("ascii", "replace").lower()) if match else None
+        if match and section:
+            pieces.setdefault(section[1], []).append((int(section[2] or 0), bool(section[3]), _unquote(match[2])))
+        found = rest.find(b";", match.end() if match else position)
+        position = len(rest) if found < 0 else found + 1
+    return value.decode("ascii", "replace").strip().lower(), {name: _assemble(parts) for name, parts in pieces.items()}
+
+
+def _unquote(raw: bytes) -> bytes:
+    if not raw.startswith(b'"'):
+        return raw.strip()
+    return ESCAPE.sub(rb"\1", raw[1:].removesuffix(b'"'))
+
+
+def _assemble(pieces: list[tuple[int, bool, bytes]]) -> str:
+    """Join the pieces of one parameter; the form with a charset (RFC 2231) wins over the plain one for old readers."""
+    encoded = [piece for piece in pieces if piece[1]]
+    if not encoded:
+        return decode_words(b"".join(value for _, _, value in sorted(pieces)))
+    if len({number for number, _, _ in pieces}) < len(pieces):
+        pieces = encoded
+    charset, data = "", b""
+    for percent, run in groupby(sorted(pieces), key=lambda piece: piece[1]):
+        text = b"".join(value for _, _, value in run)
+        if percent and not data and text.count(b"'") >= 2:  # charset'language'text
+            label, _, text = text.split(b"'", 2)
+            charset = label.decode("ascii", "replace")
+        data += unquote_to_bytes(text) if percent else text
+    return decode(data, charset)
+
+
+class _Reader:
+    """One pass over one mail, counting its parts."""
+
+    def __init__(self, raw: bytes, limits: Limits) -> None:
+        self._raw = raw
+        self._limits = limits
+        self._count = 0
+
+    def read(self, start: int, end: int, depth: int, usual: str) -> Part:
+        self._count += 1
+        if self._count > self._limits.parts:
+            raise TooComplex(f"more than {self._limits.parts} parts")
+        if depth > self._limits.depth:
+            raise TooComplex(f"parts nested deeper than {self._limits.depth}")
+        headers, body = read_headers(self._raw, start, end, self._limits)
+        kind, parameters = read_value(headers.first("content-type"), self._limits)
+        disposition, named = read_value(headers.first("content-disposition"), self._limits)
+        kind = kind if MEDIA_TYPE.fullmatch(kind) else usual
+        children = self._children(body, end, parameters.get("boundary", ""), kind, depth)
+        if kind.startswith("multipart/") and not children:
+            kind, parameters = "text/plain", {}  # its boundary never comes: show what there is
+        return Part(
+            headers=headers,
+            type=kind,
+            parameters=parameters,
+            disposition=disposition,
+            filename=named.get("filename", "") or parameters.get("name", ""),
+            cid=headers.first("content-id").decode("ascii", "replace").strip().strip("<>"),
+            body=b"" if children else self._raw[body:end],
+            parts=children,
+        )
+
+    def _children(self, start: int, end: int, boundary: str, kind: str, depth: int) -> list[Part]:
+        mark = boundary.rstrip().encode("utf-8", "replace")
+        if not kind.startswith("multipart/") or not mark or len(mark) > 200:
+            return []
+        usual = "message/rfc822" if kind == "multipart/digest" else "text/plain"
+        return [self.read(first, last, depth + 1, usual) for first, last in self._split(start, end, b"--" + mark)]
+
+    def _split(self, start: int, end: int, delimiter: bytes) -> list[tuple[int, int]]:
+        """Return where the parts between lines of *delimiter* begin and end; a missing last delimiter is forgiven."""
+        raw = self._raw
+        spans: list[tuple[int, int]] = []
+        begin = -1
+        found = raw.find(delimiter, start, end)
+        seen = 0
+        while found >= 0:
+            seen += 1
+            if seen > 20 * self._limits.parts:
+                raise TooComplex(f"more than {20 * self._limits.parts} lines that could be delimiters")
+            after = found + len(delimiter)
+            if found == start or raw[found - 1] == 0x0A:
+                newline = raw.find(b"\n", after, end)
+                stop = end if newline < 0 else newline
+                tail = raw[after:stop].strip()
+                if tail in (b"", b"--"):  # else it is the delimiter of a longer boundary
+                    if begin >= 0:
+                        spans.append((begin, max(begin, found - (2 if raw[found - 2 : found] == b"\r\n" else 1))))
+                    begin = -1 if tail else min(stop + 1, end)
+                    if tail or len(spans) > self._limits.parts:
+                        break
+            found = raw.find(delimiter, after, end)
+        if begin >= 0:
+            spans.append((begin, end))
+        return spans

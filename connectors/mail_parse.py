@@ -1,0 +1,200 @@
+"""From the bytes of a mail to one event: pure, within limits, and never without a result.
+
+`parse` raises only `TooComplex`; `salvage` makes a message of a mail that cannot be parsed, so that
+nothing is lost. `work` is `parse` for the killable worker process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from connectors.base import Ignored, Media, Message, MessageType, Receipt, media_family
+from connectors.mail_addresses import Person, read_people
+from connectors.mail_body import Body
+from connectors.mail_charset import decode, decode_words, line
+from connectors.mail_mime import Headers, Limits, TooComplex, read
+from connectors.mail_notices import is_automatic, read_bounce, read_report
+from connectors.mail_quotes import split
+from connectors.mail_thread import Handle, chain, external_id, find_ours, message_id, read_ids, write_handle
+
+NOBODY = "nobody@invalid"
+"""Stands for a sender who gave no address (RFC 2606 §2: .invalid never exists)."""
+
+EARLIEST = 946_684_800_000
+"""2000-01-01: no mail is older; an earlier date is a dead clock battery."""
+
+AHEAD = 300_000
+"""A sender's clock may be this many milliseconds ahead of the mail server's."""
+
+SALVAGED_TEXT = 20_000
+
+Parsed = Message | Receipt | Ignored
+
+
+class Job(Struct, frozen=True):
+    """One mail for `work`: its bytes, when the server received it (ms since 1970 UTC), the channel's own address.
+
+    *oversize* is the full size in bytes of a mail of which *raw* is only the header, else 0.
+    """
+
+    raw: bytes
+    received: int
+    own: str
+    oversize: int = 0
+    limits: Limits = Limits()
+
+
+def work(request: bytes) -> bytes:
+    """Parse the `Job` in *request* (msgpack) and return its event (msgpack); too complex a mail comes back salvaged."""
+    job = msgspec.msgpack.decode(request, type=Job)
+    try:
+        event = parse(job.raw, received=job.received, own=job.own, oversize=job.oversize, limits=job.limits)
+    except TooComplex as error:
+        event = salvage(job.raw, received=job.received, own=job.own, reason=str(error))
+    return msgspec.msgpack.encode(event)
+
+
+def parse(raw: bytes, *, received: int, own: str, oversize: int = 0, limits: Limits = Limits()) -> Parsed:  # noqa: B008  # frozen
+    """Return what the mail *raw* means to the channel whose address is *own*. Raises `TooComplex`."""
+    mail = read(raw, limits)
+    headers = mail.headers
+    hint = mail.parameters.get("charset", "")
+    identifier = message_id(headers.first("message-id"))
+    at = _date(headers, received)
+    report = read_report(mail, own, at, limits)
+    if report is not None:
+        return report
+    sender, reply_to, form = _sender(headers, own, limits, hint)
+    if sender.address == own or (form and find_ours(identifier, own)):
+        return Ignored(external_id(raw, identifier), "own mail")
+    subject = line(decode_words(headers.first("subject"), hint))
+    body = Body(limits)
+    body.read(mail)
+    text, quoted = split(body.text(), subject)
+    bounce = read_bounce(headers, sender.address, subject, f"{text} {quoted}", own=own, at=at)
+    if bounce is not None:
+        return bounce
+    if oversize:
+        text = _too_large(oversize, limits)
+    details = _details(headers, limits, hint) | {"quoted": quoted, "oversize": oversize, "form": form}
+    references, answered = read_ids(headers.first("references")), read_ids(headers.first("in-reply-to"))
+    media = body.media()
+    return Message(
+        external_id=external_id(raw, identifier),
+        address=f"mailto:{sender.address}",
+        at=at,
+        text=text,
+        type=_type(text, media),
+        name=sender.name,
+        subject=subject,
+        html=body.html(),
+        media=media,
+        refs=tuple(dict.fromkeys([*reversed(answered), *reversed(references)]))[:50],
+        handle=write_handle(Handle(chain(references, answered, identifier), subject, reply_to)),
+        auto=sender.address == NOBODY or is_automatic(headers, sender.address, subject),
+        details={name: value for name, value in details.items() if value},
+    )
+
+
+def salvage(raw: bytes, *, received: int, own: str, reason: str) -> Parsed:
+    """Make a message of a mail that could not be parsed: what its first lines say, and the mail itself as a file.
+
+    It looks at a bounded part of *raw* only, so that it needs no worker process.
+    """
+    head = raw[: 64 << 10]
+    fields, _, rest = head.replace(b"\r\n", b"\n").partition(b"\n\n")
+    known: dict[str, bytes] = {}
+    name = ""
+    for row in fields.split(b"\n", 2000)[:2000]:
+        key, colon, value = row.partition(b":")
+        if row[:1] in (b" ", b"\t") and name:
+            known[name] += row[:1000]
+        elif colon:
+            name = key.decode("ascii", "replace").strip().lower()
+            known.setdefault(name, value[:2000])
+    identifier = message_id(known.get("message-id", b""))
+    people = read_people(known.get("from", b"")[:4000], 1, thorough=False)
+    sender = people[0] if people else Person("", NOBODY)
+    if sender.address == own:
+        return Ignored(external_id(raw, identifier), "own mail")
+    subject = line(decode_words(known.get("subject", b"")[:4000], thorough=False))
+    answered = read_ids(known.get("references", b"")) + read_ids(known.get("in-reply-to", b""))
+    return Message(
+        external_id=external_id(raw, identifier),
+        address=f"mailto:{sender.address}",
+        at=received,
+        text=decode(rest[:SALVAGED_TEXT], thorough=False).strip(),
+        name=sender.name,
+        subject=subject,
+        media=(Media("message/rfc822", "mail.eml", len(raw), raw),),
+        refs=tuple(reversed(answered))[:50],
+        handle=write_handle(Handle(chain(answered, [], identifier), subject)),
+        auto=sender.address == NOBODY or is_automatic(Headers(tuple(known.items())), sender.address, subject),
+        details={"shunt": reason},
+    )
+
+
+def digest(message: Message) -> str:
+    """Return a short digest of what *message* says: two copies of one mail have the same, two mails do not."""
+    told = (
+        message.address,
+        message.subject,
+        message.text,
+        [(file.name, file.size) for file in message.media],
+    )
+    return hashlib.sha256(msgspec.msgpack.encode(told)).hexdigest()[:12]
+
+
+def _sender(headers: Headers, own: str, limits: Limits, hint: str) -> tuple[Person, str, bool]:
+    """Return who wrote the mail, the address for answers if it is another one (else ""), and whether a form sent it.
+
+    A form on the shop's own site writes in the shop's name and puts the visitor into Reply-To. The
+    Reply-To of a mailing list is the list: an answer there would be public, so it goes to the writer.
+    """
+    replies = read_people(headers.first("reply-to"), 1, hint)
+    writers = (read_people(headers.first(name), limits.addresses, hint) for name in ("from", "sender", "return-path"))
+    writer = next((people[0] for people in writers if people), replies[0] if replies else Person("", NOBODY))
+    reply = replies[0] if replies else writer
+    if writer.address == own:
+        return reply, "", reply.address != own
+    listed = headers.first("list-id") or headers.first("list-post")
+    return writer, "" if listed or reply.address == writer.address else reply.address, False
+
+
+def _details(headers: Headers, limits: Limits, hint: str) -> dict[str, Any]:
+    """Return the other people of the mail, for the agent who answers it."""
+    return {
+        name: [person.address for person in read_people(headers.first(name), limits.addresses, hint)]
+        for name in ("to", "cc")
+    }
+
+
+def _date(headers: Headers, received: int) -> int:
+    """Return when the mail was written; when its own date cannot be true, when the server received it."""
+    try:
+        moment = parsedate_to_datetime(headers.first("date")[:100].decode("ascii", "replace"))
+        at = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return received
+    return at if EARLIEST <= at <= received + AHEAD else received
+
+
+def _type(text: str, media: tuple[Media, ...]) -> MessageType:
+    if text or len(media) != 1:
+        return "text"
+    family = media_family(media[0].type)
+    return "image" if family == "image" else "voice" if family == "voice" else "video" if family == "video" else "file"
+
+
+def _too_large(size: int, limits: Limits) -> str:
+    return (
+        f"[邮件过大：{size / (1 << 20):.1f} MB，上限 {limits.size >> 20} MB，仅收取信头；请到邮箱中查看原件。\n"
+        f"This mail of {size / (1 << 20):.1f} MB is over the limit of {limits.size >> 20} MB: only its header was "
+        "taken; the mail itself is in the mailbox.]"
+    )

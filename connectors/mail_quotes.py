@@ -1,0 +1,169 @@
+"""Where a customer's new words end and the quoted history begins, by what mail programs write.
+
+The text is only cut where that is certain: when the history stands below words of the customer and
+nothing of the customer's follows it. In doubt nothing is cut.
+"""
+
+from __future__ import annotations
+
+import re
+
+FAR = 2000
+"""History that begins after more lines than this is left where it is."""
+
+LONGEST = 500
+"""No line that introduces a quote is longer; a longer one is somebody's text."""
+
+DATE = re.compile(
+    r"\d{2,4}\s*[年/.-]\s*\d{1,2}\s*[月/.-]\s*\d{1,2}|\d{1,2},? [A-Za-z]{3,9}\.? \d{4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}"
+)
+TIME = re.compile(r"\d{1,2}\s*[:：时時]\s*\d{2}|\d\s*[AP]M", re.IGNORECASE)
+
+BANNERS = re.compile(
+    r"[-_*=\s]{2,60}(?:原始邮件|原始郵件|邮件原件|回复的原邮件|回复的邮件|原邮件|原始信件|original message|original|"
+    r"replied message|reply message)[-_*=\s]{2,60}",
+    re.IGNORECASE,
+)
+"""QQ, NetEase Mail Master, Outlook Express: a title between rules above the quoted mail."""
+
+RULE = re.compile(r"[-_=*]{5,200}")
+
+KEYS = {
+    "from": ("发件人", "发信人", "寄件者", "寄件人", "發件人", "from"),
+    "sent": (
+        "发送时间",
+        "发送日期",
+        "日期",
+        "时间",
+        "寄件日期",
+        "傳送日期",
+        "傳送時間",
+        "發送時間",
+        "sent",
+        "date",
+        "sent time",
+    ),
+    "to": ("收件人", "收信人", "收件者", "to"),
+    "subject": ("主题", "主旨", "主題", "标题", "subject"),
+    "copy": ("抄送", "副本", "cc", "密送", "回复", "reply-to"),
+}
+"""Field names of the block that Outlook, Foxmail, QQ and Alimail put above a quoted mail."""
+
+FIELD_NAMES = {name: key for key, names in KEYS.items() for name in names}
+FIELD = re.compile(r"[*|\s]*([^:：|*]{1,20}?)[*\s]*[:：|](.*)")
+
+FORWARDED = re.compile(r"\s*(?:fwd?|fw|转发|轉發|轉寄|转寄)\s*[:：]", re.IGNORECASE)
+FORWARD_BANNER = re.compile(
+    r"[-_*=\s]*(?:forwarded message|begin forwarded message|转发的邮件|转发邮件|轉寄的郵件|"
+    r"开始转发的邮件)",
+    re.IGNORECASE,
+)
+
+
+def split(text: str, subject: str = "") -> tuple[str, str]:
+    """Return the customer's new words and the quoted history of *text* ("" when nothing is certain to be history).
+
+    A forwarded mail (by its *subject* or its banner) is what the customer wants to show: it is never cut.
+    """
+    if FORWARDED.match(subject):
+        return text, ""
+    rows = text.split("\n")
+    for number, row in enumerate(rows[:FAR]):
+        if len(row) > LONGEST or not row.strip():
+            continue
+        if FORWARD_BANNER.match(row):
+            return text, ""
+        after = _after_heading(rows, number)
+        if after and _only_history(row, rows[after:]):
+            return _cut(text, rows, number)
+    return text, ""
+
+
+def _after_heading(rows: list[str], number: int) -> int:
+    """Return the row after a heading of quoted history that begins at *number*, 0 if none begins there."""
+    row = _bare(rows[number])
+    if _introduces(row):
+        return number + 1
+    # Gmail and others fold a long introduction after a comma or before "写道".
+    for more in (1, 2):
+        folded = " ".join(_bare(part) for part in rows[number : number + more + 1])
+        if number + more < len(rows) and len(folded) <= LONGEST and _begins(row) and _introduces(folded):
+            return number + more + 1
+    if BANNERS.fullmatch(row) or RULE.fullmatch(row):
+        start = next((index for index in range(number + 1, min(number + 4, len(rows))) if _bare(rows[index])), 0)
+        after = _after_fields(rows, start) if start else 0
+        return after or (number + 1 if BANNERS.fullmatch(row) else 0)
+    return _after_fields(rows, number)
+
+
+def _introduces(row: str) -> bool:
+    """Tell whether *row* is "who wrote when:", as mail programs put it.
+
+    - Gmail: 在 2026年11月20日周五 10:00，李雷 <a@b.cn> 写道： / 李雷 <a@b.cn> 于2026年11月20日周五 10:00写道：
+    - NetEase: 在 2026-11-20 10:00:00，"李雷" <a@b.cn> 写道： / At 2026-11-20 10:00:00, "Li" <a@b.cn> wrote:
+    - Apple: 2026年11月20日 10:00，李雷 <a@b.cn> 写道： / On Nov 20, 2026, at 10:00, Li <a@b.cn> wrote:
+    - older Gmail: 2026-11-20 10:00 GMT+08:00 李雷 <a@b.cn>:
+    """
+    said = row.rstrip(":： ")
+    if len(said) == len(row):
+        return False
+    dated = bool(DATE.search(said))
+    if said.endswith(("写道", "寫道")) or said.lower().endswith("wrote"):
+        # A date alone is not enough: people write 他在11月20日写道： themselves.
+        return dated and (bool(TIME.search(said)) or "@" in said)
+    return said.endswith(">") and "@" in said and dated and said[:4].isdigit()
+
+
+def _begins(row: str) -> bool:
+    """Tell whether a folded introduction may begin with *row*: it holds a date or an address."""
+    return row.lower().startswith(("在", "on ", "at ")) or "@" in row or bool(re.match(r"\d{4}", row))
+
+
+def _after_fields(rows: list[str], number: int) -> int:
+    """Return the row after a block of From, Sent, To and Subject that begins at *number*, 0 if there is none.
+
+    Three of the four make a block, and it must begin with From: a customer who writes "收件人：张三"
+    for a parcel is not quoting.
+    """
+    found: list[str] = []
+    index = number
+    while index < len(rows) and index < number + 12:
+        row = _bare(rows[index])
+        match = FIELD.fullmatch(row)
+        key = FIELD_NAMES.get(re.sub(r"[\s\u3000]", "", match[1]).lower(), "") if match else ""
+        if not found and key != "from":
+            return 0
+        if key:
+            found.append(key)
+        elif row.strip("|- ") and not _continues(row, found):
+            break
+        index += 1
+    known = set(found) - {"copy"}
+    if len(known) < 3 or len(known & {"sent", "subject"}) == 0:
+        return 0
+    return index
+
+
+def _continues(row: str, found: list[str]) -> bool:
+    """Tell whether *row* goes on with a folded list of addresses."""
+    return bool(found) and found[-1] in ("from", "to", "copy") and "@" in row and len(row) < 300
+
+
+def _only_history(heading: str, rest: list[str]) -> bool:
+    """Tell whether nothing in *rest* can be the customer's: all of it carries quote marks, or none of it does."""
+    marked = [row.lstrip().startswith(">") for row in rest if row.strip()]
+    if heading.lstrip().startswith(">"):
+        return all(marked)
+    return all(marked) or not any(marked)
+
+
+def _cut(text: str, rows: list[str], number: int) -> tuple[str, str]:
+    new = "\n".join(rows[:number]).rstrip()
+    if not new.strip(" \t\u3000>|-_*"):
+        return text, ""  # nothing above the history: the customer wrote below it, or shows it to us
+    return new, "\n".join(rows[number:]).strip("\n")
+
+
+def _bare(row: str) -> str:
+    """Return *row* without quote marks, bold marks and outer spaces."""
+    return row.replace("\xa0", " ").lstrip("> \t").strip().strip("*").strip()

@@ -1,0 +1,214 @@
+"""`huiliu init`, `huiliu check` and `huiliu schema`: what they print and how they end."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from config import channels, commands, starting
+from config.faults import Fault, Problem
+from config.loading import Loaded, load
+from connectors import registry
+from router.trial import prove
+from tests.config_kinds import KINDS, kinds
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+def built_in(kind: str) -> type[BaseModel]:
+    """Return the options of a built-in connector, as the hub does."""
+    try:
+        return registry.find(kind).Options
+    except registry.UnknownKind as error:
+        raise channels.UnknownKind(kind, error.known) from None
+
+
+def written(directory: Path, name: str, text: str) -> str:
+    """Write a file and return its name."""
+    (directory / name).write_text(text)
+    return str(directory / name)
+
+
+@pytest.mark.parametrize("locale", ["en", "zh-CN"])
+def test_init_writes_what_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str], locale: str) -> None:
+    """The starter files pass `check` as they are: real connectors, their own tests, no environment."""
+    target = tmp_path / "shop"
+
+    assert commands.init(str(target), locale=locale) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("huiliu.yaml", "routes.yaml", "templates.yaml", "ops.token"))
+    assert commands.check([str(target / "huiliu.yaml")], built_in, prove=prove, locale=locale, environ={}) == 0
+
+    loaded = load(target / "huiliu.yaml", built_in, environ={})
+    assert set(loaded.settings.teams) == {"frontdesk", "aftersales", "complaints"}
+    assert loaded.settings.channels["site-chat"].options is not None
+    assert loaded.routes[0].tests
+
+
+def test_init_makes_a_token_of_its_own(tmp_path: Path) -> None:
+    """Each installation has a random token that nobody else can read."""
+    for name in ("a", "b"):
+        starting.init(tmp_path / name)
+    one, two = ((tmp_path / name / "ops.token") for name in ("a", "b"))
+
+    assert one.read_text() != two.read_text()
+    assert len(one.read_text()) > 40
+    assert stat.S_IMODE(one.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["huiliu.yaml", "ops.token"])
+def test_init_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """If one of the files is there, none is written."""
+    written(tmp_path, name, "mine")
+
+    assert commands.init(str(tmp_path)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+    assert name in capsys.readouterr().err
+
+
+def test_init_follows_no_dangling_link(tmp_path: Path) -> None:
+    """A link that was planted in the place of a file is a file in the way."""
+    (tmp_path / "ops.token").symlink_to(tmp_path / "elsewhere")
+
+    assert commands.init(str(tmp_path)) == 1
+
+
+def test_init_says_when_it_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A directory that cannot be made is exit 2, in words."""
+    written(tmp_path, "file", "")
+
+    assert commands.init(str(tmp_path / "file" / "inside")) == 2
+    assert "cannot write: Not a directory" in capsys.readouterr().err
+
+
+def test_check_prints_each_fault_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """File, line, column, path, what, expected, nearest; exit 1."""
+    file = str(CONFIGS / "bad-role.yaml")
+
+    assert commands.check([file], kinds, environ={}) == 1
+    assert capsys.readouterr().out == (
+        f'{file}:3:32: api_tokens.ops.role: "superviser" is not known; '
+        "expected admin, supervisor, agent or readonly; did you mean supervisor?\n"
+    )
+
+
+def test_check_speaks_chinese(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same in the locale of the shop."""
+    file = str(CONFIGS / "unknown-team.yaml")
+
+    assert commands.check([file], kinds, locale="zh-CN", environ={}) == 1
+    printed = capsys.readouterr()
+    assert printed.out == (
+        f"{CONFIGS}/parts/unknown-team.routes.yaml:5:17: routes[0].set.team: "
+        '没有团队 "biling"；应为 billing、frontdesk；是不是 billing？\n'
+    )
+    assert printed.err == "共 1 处错误\n"
+
+
+def test_check_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Programs get a list of objects, empty when all is well."""
+    file = str(CONFIGS / "unknown-nested-key.yaml")
+
+    assert commands.check([file], kinds, as_json=True, environ={}) == 1
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "file": file,
+            "line": 4,
+            "column": 3,
+            "path": "store.durabilty",
+            "what": "unknown key",
+            "expected": "url, path or durability",
+            "nearest": "durability",
+        }
+    ]
+
+
+def test_check_of_a_good_file_prints_an_empty_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON stays JSON when there is nothing to say."""
+    assert commands.check([written(tmp_path, "h.yaml", "locale: en\n")], kinds, as_json=True, environ={}) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_check_takes_the_configuration_by_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a file it is the one that `run` would use."""
+    file = written(tmp_path, "huiliu.yaml", "locale: en\n")
+
+    assert commands.check([], kinds, config=file, environ={}) == 0
+    assert capsys.readouterr().out == f"{file}: fine\n"
+
+
+def test_check_cannot_tell_without_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is not there is neither good nor bad: exit 2."""
+    assert commands.check([str(tmp_path / "none.yaml")], kinds, environ={}) == 2
+    assert "none.yaml:1:1: the file cannot be read (no such file or directory)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "path"),
+    [
+        ("default: {team: a}\n", 0, ""),
+        ("routes: [{name: x, set: {team: a}}]\n", 0, ""),
+        ("routes: [{nam: x, set: {team: a}}]\n", 1, "routes[0].nam"),
+        ("hello: {zh: 您好, en: Hello}\n", 0, ""),
+        ("hello: '{{ nobody }}'\n", 1, "hello"),
+        ("locael: en\n", 1, "locael"),
+        ("stroe: {url: embedded}\n", 1, "stroe"),
+    ],
+)
+def test_check_knows_files_by_their_keys(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, code: int, path: str
+) -> None:
+    """Routes and texts can be checked alone."""
+    file = written(tmp_path, "some.yaml", text)
+
+    assert code == commands.check([file], kinds, config=str(tmp_path / "huiliu.yaml"), environ={})
+    assert path in capsys.readouterr().out
+
+
+def test_check_of_a_part_knows_the_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A route file that the configuration names is checked against its teams, and only its faults are printed."""
+    config = written(tmp_path, "huiliu.yaml", "teams: {front: {name: a}}\nroutes: [a.yaml, b.yaml]\n")
+    written(tmp_path, "a.yaml", "default: {team: front}\n")
+    part = written(tmp_path, "b.yaml", "routes: [{name: x, set: {team: frnt}}]\n")
+
+    assert commands.check([part], kinds, config=config, environ={}) == 1
+    assert [line.partition(": ")[0] for line in capsys.readouterr().out.splitlines()] == [f"{part}:1:32"]
+
+
+def test_check_proves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the proof finds is a fault like any other."""
+
+    def fail(loaded: Loaded) -> list[Fault]:
+        return loaded.documents[0].faults([Problem(("default",), "no test")])
+
+    file = written(tmp_path, "huiliu.yaml", "teams: {front: {name: a}}\nroutes: a.yaml\n")
+    written(tmp_path, "a.yaml", "default: {team: front}\n")
+
+    assert commands.check([file], kinds, prove=fail, environ={}) == 1
+    assert "a.yaml:1:1: default: no test" in capsys.readouterr().out
+
+
+def test_check_names_broken_connectors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The hub would run without the channel, but an admin who asks is told."""
+    file = written(tmp_path, "huiliu.yaml", "channels: {c: {kind: uninstallable}}\n")
+
+    assert commands.check([file], kinds, environ={}) == 1
+    assert "channels.c.kind: the connector cannot be used: ImportError" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("which", ["huiliu", "routes", "templates"])
+def test_schema_prints_a_schema(capsys: pytest.CaptureFixture[str], which: str) -> None:
+    """One for each sort of file."""
+    assert commands.print_schema(KINDS, which) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == f"{which}.yaml"
+
+
+def test_schema_knows_its_sorts(capsys: pytest.CaptureFixture[str]) -> None:
+    """Another word is exit 2, with the right ones."""
+    assert commands.print_schema(KINDS, "nothing") == 2
+    assert "huiliu, routes, templates" in capsys.readouterr().err

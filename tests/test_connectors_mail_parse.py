@@ -1,0 +1,370 @@
+"""What mails mean: real clients' styles, wrong labels, bounces, automatic answers, hostile and damaged mail."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from connectors.base import Ignored, Message, Receipt
+from connectors.mail_mime import Limits, Part, TooComplex, read
+from connectors.mail_parse import Job, Parsed, digest, parse, salvage
+from connectors.sandbox import Exhausted, Sandbox
+from tests.mail_hostile import HOSTILE, mail
+
+PAYLOADS = Path(__file__).parent / "payloads" / "email"
+FILES = sorted(PAYLOADS.glob("*.eml"))
+OWN = "service@example.com"
+RECEIVED = 1_795_226_400_000
+"""2026-11-21 02:00 UTC: when the server received every payload."""
+
+
+def told(raw: bytes) -> dict[str, Any]:
+    """Return the event of a mail as JSON shows it, files without their bytes."""
+    event: dict[str, Any] = json.loads(msgspec.json.encode(parse(raw, received=RECEIVED, own=OWN)))
+    for file in event.get("media", []):
+        file.pop("data", None)
+    if "handle" in event:
+        event["handle"] = json.loads(event["handle"])
+    return event
+
+
+def message(raw: bytes) -> Message:
+    """Return the message of a mail that must be one."""
+    event = parse(raw, received=RECEIVED, own=OWN)
+    assert isinstance(event, Message)
+    return event
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_payload(path: Path) -> None:
+    """Each mail of the collection becomes exactly the event beside it."""
+    expected = json.loads(path.with_suffix(".expected.json").read_text(encoding="utf-8"))
+
+    assert expected == told(path.read_bytes())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_line_ends_do_not_matter(path: Path) -> None:
+    """A mail whose lines end in LF alone means the same (only a digest of its bytes differs)."""
+    crlf, lf = told(path.read_bytes()), told(path.read_bytes().replace(b"\r\n", b"\n"))
+    for event in (crlf, lf):
+        for file in event.get("media", []):
+            file["size"] = 0
+        if str(event.get("external_id")).startswith("sha256:"):
+            event["external_id"] = ""
+
+    assert crlf == lf
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_structure_agrees_with_the_standard_library(path: Path) -> None:
+    """An independent parser finds the same leaves with the same types and contents (except in broken mail)."""
+    if path.stem in ("boundary-missing", "truncated", "nul-bytes"):
+        pytest.skip("broken on purpose; readers differ")
+    raw = path.read_bytes()
+
+    def leaves(part: Part) -> list[Part]:
+        return [leaf for child in part.parts for leaf in leaves(child)] if part.parts else [part]
+
+    def theirs(part: Any) -> list[tuple[str, bytes]]:
+        if part.get_content_type().startswith("message/"):
+            return [(part.get_content_type(), b"")]
+        if part.is_multipart():
+            return [leaf for child in part.get_payload() for leaf in theirs(child)]
+        return [(part.get_content_type(), part.get_payload(decode=True).rstrip())]
+
+    ours = [
+        (leaf.type, b"" if leaf.type.startswith("message/") else leaf.content().rstrip())
+        for leaf in leaves(read(raw, Limits()))
+    ]
+
+    assert theirs(email.message_from_bytes(raw)) == ours
+
+
+def test_one_mail_one_id() -> None:
+    """The same bytes give the same external id, with and without a Message-ID; other bytes give another."""
+    bare = b"From: a@b.cn\r\n\r\n"
+
+    assert message(mail()).external_id == message(mail(b"Received: by another way\r\n")).external_id
+    assert message(bare + b"1").external_id == message(bare + b"1").external_id != message(bare + b"2").external_id
+
+
+def test_digest_tells_contents_apart() -> None:
+    """Two mails under one Message-ID have different digests, two copies of one have the same."""
+    first, copy, other = mail(), mail(b"Received: x\r\nDelivered-To: y\r\n"), mail(b"", b"something else\r\n")
+
+    assert digest(message(first)) == digest(message(copy)) != digest(message(other))
+
+
+@pytest.mark.parametrize(
+    ("field", "auto"),
+    [
+        ("Auto-Submitted: auto-replied", True),
+        ("Auto-Submitted: auto-generated; type=x", True),
+        ("Auto-Submitted: no", False),
+        ("Precedence: bulk", True),
+        ("Precedence: normal", False),
+        ("X-Auto-Response-Suppress: DR, OOF, AutoReply", True),
+        ("X-Auto-Response-Suppress: none", False),
+        ("List-Id: <x.example.org>", True),
+        ("List-Unsubscribe: <mailto:x@example.org>", True),
+        ("Return-Path: <>", True),
+        ("Return-Path: <mallory@example.net>", False),
+        ("X-Autoreply: yes", True),
+        ("X-Mailer: Outlook", False),
+    ],
+)
+def test_automatic_mail_by_header(field: str, auto: bool) -> None:
+    """Mail that a machine sent is marked, so that no machine of ours answers it (RFC 3834)."""
+    assert auto is message(mail(field.encode() + b"\r\n")).auto
+
+
+@pytest.mark.parametrize(
+    ("sender", "subject", "auto"),
+    [
+        ("a@b.cn", "自动回复：我在休假", True),
+        ("a@b.cn", "自动回复", True),
+        ("a@b.cn", "系统自动回复: 已收到", True),
+        ("a@b.cn", "Automatic reply: Order", True),
+        ("a@b.cn", "Out of Office: Order", True),
+        ("a@b.cn", "你们的自动回复太慢了", False),
+        ("a@b.cn", "关于退信的问题", False),
+        ("a@b.cn", "外出旅行箱质量问题", False),
+        ("a@b.cn", "休假期间能发货吗？", False),
+        ("MAILER-DAEMON@b.cn", "anything", True),
+        ("postmaster@b.cn", "系统退信", True),
+        ("noreply@b.cn", "您的验证码", True),
+        ("no-reply@b.cn", "notice", True),
+        ("noreplyfan@b.cn", "hello", False),
+    ],
+)
+def test_automatic_mail_by_words(sender: str, subject: str, auto: bool) -> None:
+    """Automatic answers are known by who sends them and how their subject begins; a customer's words are not taken for one."""
+    assert auto is message(f"From: {sender}\r\nSubject: {subject}\r\n\r\nx".encode()).auto
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("=?gb18030?B?{name}?= <a@b.cn>", ("张三", "a@b.cn")),
+        ('"=?gb18030?B?{name}?=" <A@B.cn>', ("张三", "a@b.cn")),
+        ("=?gb18030?B?{name}?= a@b.cn", ("张三", "a@b.cn")),
+        ("a@b.cn (=?gb18030?B?{name}?=)", ("张三", "a@b.cn")),
+        ("a@b.cn", ("", "a@b.cn")),
+        ("<a@b.cn>", ("", "a@b.cn")),
+        ('"a@b.cn" <a@b.cn>', ("", "a@b.cn")),
+        ("'a@b.cn' via shop <a@b.cn>", ("via shop", "a@b.cn")),
+        ("Zhang, San <a@b.cn>", ("Zhang San", "a@b.cn")),
+        ('"Zhang, San" <a@b.cn>, "Li" <c@d.cn>', ("Zhang, San", "a@b.cn")),
+        ('"quote \\" and \\\\ slash" <a@b.cn>', ('quote " and \\ slash', "a@b.cn")),
+        ("group: a@b.cn, c@d.cn;", ("", "a@b.cn")),
+        ("=?utf-8?B?5byg5LiJIDxhQGIuY24+?=", ("张三", "a@b.cn")),
+        ("evil\u202egnp <a@b.cn>", ("evil gnp", "a@b.cn")),
+        ("undisclosed-recipients:;", ("", "nobody@invalid")),
+        ("", ("", "nobody@invalid")),
+    ],
+)
+def test_who_wrote(header: str, expected: tuple[str, str]) -> None:
+    """Names and addresses are found in every form that mailers write, and a name cannot pretend to be another address."""
+    raw = header.replace("{name}", "1cXI/Q==")
+    event = message(f"From: {raw}\r\n\r\nx".encode())
+
+    assert expected == (event.name, event.address.removeprefix("mailto:"))
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\fakepath\\report.doc", "report.doc"),
+        ("a\x00b\r\nc.txt", "a b c.txt"),
+        ("con.txt", "_con.txt"),
+        ("NUL", "_NUL"),
+        (".htaccess", "htaccess"),
+        ("...", "attachment-1.txt"),
+        ("", "attachment-1.txt"),
+        ("photo\u202egnp.exe", "photo gnp.exe"),
+        ("字" * 300 + ".pdf", "字" * 65 + ".pdf"),
+        ('a:b*c?"<>|.txt', "a_b_c_____.txt"),
+    ],
+)
+def test_file_names_do_no_harm(name: str, safe: str) -> None:
+    """A file name has no path, no control or direction characters, no reserved word, and at most 200 bytes or so."""
+    from connectors.mail_body import safe_name
+
+    found = safe_name(name, "text/plain", 1)
+
+    assert safe[:60] == found[:60]
+    assert len(found.encode()) <= 204
+    assert found.endswith(safe[-4:])
+
+
+@pytest.mark.parametrize(
+    ("date", "at"),
+    [
+        ("Fri, 20 Nov 2026 10:00:00 +0800", 1_795_140_000_000),
+        ("20 Nov 26 10:00 +0800", 1_795_140_000_000),
+        ("Fri, 20 Nov 2026 02:00:00 GMT", 1_795_140_000_000),
+        ("Sat, 21 Nov 2026 10:04:00 +0800", RECEIVED + 240_000),
+        ("Sat, 21 Nov 2026 10:06:00 +0800", RECEIVED),
+        ("Thu, 1 Jan 1970 00:00:00 +0000", RECEIVED),
+        ("2026年11月20日", RECEIVED),
+        ("Fri, 99 Nov 2026 99:99:99 +9999999", RECEIVED),
+        ("", RECEIVED),
+    ],
+)
+def test_when_it_was_written(date: str, at: int) -> None:
+    """A date that cannot be true gives way to the time at which the server received the mail."""
+    assert at == message(f"From: a@b.cn\r\nDate: {date}\r\n\r\nx".encode()).at
+
+
+def test_bounce_of_nobody_is_believed_from_daemons_only() -> None:
+    """A customer who writes "退信" and answers our mail is a customer; only a mail daemon's bounce is a receipt."""
+    head = b"Subject: =?utf-8?B?6YCA5L+h?=\r\nIn-Reply-To: <hl-d1@example.com>\r\n\r\nx"
+
+    assert isinstance(parse(b"From: a@b.cn\r\n" + head, received=RECEIVED, own=OWN), Message)
+    assert isinstance(parse(b"From: postmaster@b.cn\r\n" + head, received=RECEIVED, own=OWN), Receipt)
+
+
+def test_own_mail_is_ignored_but_a_form_is_not() -> None:
+    """Copies of our own mail are ignored; a form of our own site that names a visitor is the visitor's message."""
+    own = parse(b"From: Service@Example.com\r\n\r\nx", received=RECEIVED, own=OWN)
+    echo = b"From: service@example.com\r\nReply-To: a@b.cn\r\nMessage-ID: <hl-1@example.com>\r\n\r\nx"
+    form = parse(b"From: service@example.com\r\nReply-To: a@b.cn\r\n\r\nx", received=RECEIVED, own=OWN)
+
+    assert isinstance(own, Ignored)
+    assert isinstance(parse(echo, received=RECEIVED, own=OWN), Ignored)
+    assert isinstance(form, Message)
+    assert "mailto:a@b.cn" == form.address
+
+
+def test_long_text_is_kept_whole_in_a_file() -> None:
+    """A text over the limit is shown up to it and attached in full."""
+    event = parse(mail(b"", b"x" * 3000), received=RECEIVED, own=OWN, limits=Limits(text=1000))
+    assert isinstance(event, Message)
+
+    assert ("x" * 1000, [3000]) == (event.text, [file.size for file in event.media])
+
+
+def test_a_header_alone_of_a_large_mail() -> None:
+    """Of a mail over the size limit the event says so, with sender and subject."""
+    event = parse(mail(b"", b""), received=RECEIVED, own=OWN, oversize=40 << 20)
+    assert isinstance(event, Message)
+
+    assert ("hi", 40 << 20) == (event.subject, event.details["oversize"])
+    assert "40.0 MB" in event.text
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_hostile_mail(name: str) -> None:
+    """No mail takes more than 2 s or holds up the loop for 200 ms, and each one ends as an event that keeps it."""
+    raw = HOSTILE[name]()
+    lag = 0.0
+
+    async def watch() -> None:
+        nonlocal lag
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.005)
+            lag = max(lag, time.monotonic() - before - 0.005)
+
+    async with Sandbox("connectors.mail_parse:work") as sandbox:
+        job = msgspec.msgpack.encode(Job(mail(), RECEIVED, OWN))
+        await sandbox.run(job, seconds=5)  # the worker is up
+        watcher = asyncio.ensure_future(watch())
+        begin = time.monotonic()
+        try:
+            answer = await sandbox.run(msgspec.msgpack.encode(Job(raw, RECEIVED, OWN)), seconds=1.5)
+            event = msgspec.msgpack.decode(answer, type=Parsed)
+        except Exhausted as error:
+            event = salvage(raw, received=RECEIVED, own=OWN, reason=str(error))
+        took = time.monotonic() - begin
+        watcher.cancel()
+
+    assert isinstance(event, Message)
+    if "shunt" in event.details:
+        assert [raw] == [file.data for file in event.media]
+    assert took <= 2.0
+    assert lag < 0.2
+
+
+async def test_what_hangs_is_killed_and_replaced() -> None:
+    """A function that never returns is stopped, even inside C code, and the next call works."""
+    async with Sandbox("tests.sandbox_jobs:work") as sandbox:
+        assert b"dlrow" == await sandbox.run(b"reverse world", seconds=2)
+        for job in (b"loop", b"regex", b"memory", b"exit"):
+            with pytest.raises(Exhausted):
+                await sandbox.run(job, seconds=0.3)
+        assert b"olleh" == await sandbox.run(b"reverse hello", seconds=2)
+
+
+async def test_what_raises_is_named_without_its_words() -> None:
+    """An exception in the worker comes back as its class name only, and the worker goes on."""
+    from connectors.sandbox import Failed
+
+    async with Sandbox("tests.sandbox_jobs:work") as sandbox:
+        with pytest.raises(Failed) as failed:
+            await sandbox.run(b"raise secret", seconds=2)
+        assert b"a" == await sandbox.run(b"reverse a", seconds=2)
+
+    assert "KeyError" == str(failed.value)
+
+
+SAMPLES = [path.read_bytes() for path in FILES]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """Return one of the payloads with bits flipped, pieces cut out, doubled, or cut off."""
+    raw = bytearray(draw(st.sampled_from(SAMPLES)))
+    for _ in range(draw(st.integers(1, 6))):
+        place = draw(st.integers(0, max(0, len(raw) - 1)))
+        length = draw(st.integers(1, 200))
+        kind = draw(st.sampled_from(["flip", "cut", "double", "end", "insert"]))
+        if kind == "flip" and raw:
+            raw[place] ^= 1 << draw(st.integers(0, 7))
+        elif kind == "cut":
+            del raw[place : place + length]
+        elif kind == "double":
+            raw[place:place] = raw[place : place + length]
+        elif kind == "end":
+            del raw[place:]
+        else:
+            raw[place:place] = draw(st.binary(max_size=20))
+    return bytes(raw)
+
+
+@settings(max_examples=400, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(damaged())
+@example(b"")
+@example(b"\r\n\r\n")
+@example(b"Content-Type: ;;;=\r\n\r\n")
+def test_damaged_mail_never_raises(raw: bytes) -> None:
+    """Whatever happened to a mail on its way, it becomes an event that the store can encode."""
+    try:
+        event = parse(raw, received=RECEIVED, own=OWN)
+    except TooComplex as error:
+        event = salvage(raw, received=RECEIVED, own=OWN, reason=str(error))
+
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(event), type=Parsed) == event
+    assert msgspec.json.encode(event)
+
+
+@settings(max_examples=200, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.one_of(damaged(), st.binary(max_size=500)))
+def test_salvage_never_raises(raw: bytes) -> None:
+    """A mail that could not be parsed is kept whole beside what its first lines say."""
+    event = salvage(raw, received=RECEIVED, own=OWN, reason="why")
+
+    assert msgspec.json.encode(event)
+    if isinstance(event, Message):
+        assert ("why", raw) == (event.details["shunt"], event.media[0].data)

@@ -1,0 +1,105 @@
+"""docs/routing.md is true: every block loads, its tests pass, and nothing that can be written is missing from it."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from config.conditions import (
+    AttachmentCondition,
+    Condition,
+    ContactCondition,
+    ConversationCondition,
+    MomentCondition,
+    SenderCondition,
+    TextCondition,
+)
+from config.routes import EVENTS, Fields, Priority, Route, RouteFile, Stage, TrialConversation, TrialMessage
+from config.values import Section
+from router.rendering import narrate, report
+from router.rules import compile_routes, explain
+from router.trial import run_tests
+from tests.routing import OFFICE, SHANGHAI, Names, document, found, load, message
+
+GUIDE = Path(__file__).parents[1] / "docs" / "routing.md"
+BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+KINDS = {name: channel.kind for name, channel in Names().channels.items()}
+
+
+def whole(block: str) -> str:
+    """Return *block* as a route file: those that begin with `when:` or `set:` are parts of a route."""
+    if not block.startswith(("when:", "set:")):
+        return block
+    rest = "set: {team: frontdesk}" if block.startswith("when:") else "when: {text: x}"
+    return f"default: {{team: frontdesk}}\nroutes:\n  - name: shown\n    {rest}\n{textwrap.indent(block, '    ')}"
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_block(tmp_path: Path, block: str) -> None:
+    """Every block is free of faults, and the tests in it pass."""
+    file = load(tmp_path, whole(block))
+    results = run_tests(compile_routes([file], {"office": OFFICE}), [file], kinds=KINDS)
+
+    assert found(file) == []
+    assert report(results).splitlines()[-1] == f"{len(file.tests)} of {len(file.tests)} tests passed"
+
+
+def test_every_inline_condition(tmp_path: Path) -> None:
+    """The conditions in the tables load too."""
+    rows = re.findall(r"^\| `([a-z_]+: .*?)` \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    inner = {"any_of", "all_of", "none_of", "regex", "equals", "starts_with"}
+    for row in rows:
+        key = row.partition(":")[0]
+        if key == "exact":
+            continue
+        condition = f"text: {{{row}}}" if key in inner else row
+        file = load(tmp_path, whole(f"when: {{{condition}}}"))
+        assert found(file) == [], row
+
+    assert len(rows) > 25
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        *(Condition, TextCondition, SenderCondition, AttachmentCondition, ContactCondition, ConversationCondition),
+        *(MomentCondition, Fields, Route, RouteFile, TrialMessage, TrialConversation),
+    ],
+)
+def test_every_key_is_documented(section: type[Section]) -> None:
+    """Each key that can stand in a route file is on the page."""
+    page = GUIDE.read_text(encoding="utf-8")
+    keys = [info.alias or name for name, info in section.model_fields.items()]
+
+    assert [key for key in keys if not re.search(rf"\b{key}\b", page)] == []
+
+
+def test_every_word_is_documented() -> None:
+    """Each event, priority and stage is on the page."""
+    page = GUIDE.read_text(encoding="utf-8")
+    words = [*EVENTS, *get_args(Priority), *get_args(Stage)]
+
+    assert [word for word in words if f"`{word}`" not in page] == []
+
+
+def test_the_explanation_on_the_page_is_real(tmp_path: Path) -> None:
+    """The sample of an explanation is what the first example really says."""
+    shown = re.search(r"```text\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    tree = compile_routes([load(tmp_path, BLOCKS[0])], {})
+    told = narrate(explain(tree, message("我要退款")), SHANGHAI)
+
+    assert shown is not None
+    assert told.startswith(shown[1])
+
+
+def test_links_lead_somewhere(tmp_path: Path) -> None:
+    """Every link inside the page has its heading."""
+    page = GUIDE.read_text(encoding="utf-8")
+    headings = {line.lstrip("# ").lower().replace(" ", "-") for line in page.splitlines() if line.startswith("#")}
+
+    assert set(re.findall(r"\(#([^)]*)\)", page)) <= headings
+    assert document(tmp_path / "first.yaml", BLOCKS[0]).flaws == ()
