@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
-import json
 import logging
 import os
 import secrets
@@ -15,8 +13,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,13 +26,10 @@ import router.assignment
 from config import commands as config_commands
 from config.channels import Unavailable as KindUnavailable
 from config.channels import UnknownKind as NoSuchKind
-from config.conditions import walk
 from config.faults import ConfigError, Fault
 from config.loading import Loaded, load
 from config.reload import Live
-from config.routes import Route as RouteModel
 from config.settings import Settings
-from config.templates import render
 from connectors import registry
 from connectors.base import Event, Kit, Media, WebhookCall
 from connectors.ingress import Ingress, Unavailable, rebuilt
@@ -49,24 +42,26 @@ from inbox.channels import Channel, Channels
 from inbox.chores import Chore
 from inbox.client import Client
 from inbox.commands import AsJson
-from inbox.conversations import Conversation
-from inbox.durability import Durability, Finding, judge
+from inbox.crowd import Crowd
+from inbox.doctor import examine_all
+from inbox.durability import Durability, Finding
 from inbox.embedded import Embedded, EmbeddedError
 from inbox.endpoints import FILE_HEADERS, FileBody, Inbox
 from inbox.fetching import Fetching
 from inbox.listening import BELL, Listening
 from inbox.logs import configure
 from inbox.memory import ChannelMemory
-from inbox.opening import Unfit, examine, open_store
+from inbox.opening import Unfit, open_store
 from inbox.partitions import shared_key
 from inbox.placing import Placer
+from inbox.promises import due_times
 from inbox.readers import Reader, Readers
 from inbox.recording import Recorder, Shunted
 from inbox.serving import Serving
 from inbox.status import Status
-from inbox.store import Store, StoreError, Topology
-from inbox.valkey import death_signal
+from inbox.store import Store, StoreError
 from inbox.wakes import Wakes
+from inbox.wording import fill
 from inbox.work import Actor, Desk
 from outbox import commands as outbox_commands
 from outbox import deliveries, worker
@@ -74,10 +69,10 @@ from outbox.deliveries import Deliveries, NoDelivery, NotNow
 from outbox.endpoints import Outbox
 from outbox.worker import Worker
 from router import commands as router_commands
-from router.assignment import Assigner, Crew
+from router.assignment import Assigner, crews
 from router.endpoints import Routing
-from router.reader import Router, Rules
-from router.rules import compile_routes
+from router.reader import Router
+from router.ruleset import Rules, prepare
 from router.trial import prove
 
 log = logging.getLogger("hub")
@@ -90,6 +85,8 @@ SCRIPTS = (
     readers.ADVANCE,
     memory.MEMORY,
     deliveries.CLAIM,
+    deliveries.RECLAIM,
+    deliveries.PART,
     deliveries.LEAVE,
     deliveries.SETTLE,
     deliveries.RECEIPT,
@@ -98,7 +95,6 @@ SCRIPTS = (
     router.assignment.HOLD,
 )
 FINISH = 8.0
-RESPAWN = 0.3
 MEND = 5.0
 LINK_LIFE = 7 * 24 * 3600
 
@@ -116,79 +112,6 @@ def kinds(kind: str) -> type[BaseModel]:
         raise NoSuchKind(kind, error.known) from None
     except registry.Broken as error:
         raise KindUnavailable(error.reason) from None
-
-
-def prepare_rules(loaded: Loaded) -> Rules:
-    """Compile the routes of a configuration that has been checked."""
-    settings = loaded.settings
-    tree = compile_routes(loaded.routes, settings.hours, timezone=settings.timezone)
-
-    def acknowledgement(name: str, conversation: Conversation) -> str | None:
-        return fill(loaded, name, conversation)
-
-    about = frozenset(name for file in loaded.routes for route in file.routes for name in asking(route))
-    return Rules(tree, acknowledgement, about)
-
-
-def asking(route: RouteModel) -> list[str]:
-    """Return the names of a route and those inside it whose condition asks about the conversation itself."""
-    names = [name for inner in route.routes for name in asking(inner)]
-    if route.when is not None and any(one.conversation is not None for _, one in walk(route.when, ())):
-        names.append(route.name)
-    return names
-
-
-def fill(loaded: Loaded, name: str, conversation: Conversation) -> str | None:
-    """Fill a template for a conversation; None if there is no such template."""
-    template = loaded.templates.get(name)
-    if template is None:
-        return None
-    settings = loaded.settings
-    team, agent = settings.teams.get(conversation.team), settings.agents.get(conversation.agent)
-    sla = settings.sla.get(conversation.sla or (team.sla if team and team.sla else ""))
-    values = {
-        "contact.name": conversation.name,
-        "conversation.id": conversation.id,
-        "team.name": str(team.name) if team else "",
-        "agent.name": str(agent.name) if agent else "",
-        "channel.name": conversation.channel,
-        "sla.first_reply": f"{sla.first_reply // 60_000} min" if sla and sla.first_reply else "",
-    }
-    return render(template, values, settings.locale)
-
-
-def crews(settings: Settings) -> dict[str, Crew]:
-    """Return the teams as assignment sees them; an agent's own capacity goes before the team's."""
-    return {
-        name: Crew(
-            name,
-            team.assign.strategy,
-            tuple(
-                (one, capacity if (capacity := settings.agents[one].capacity) is not None else team.assign.capacity)
-                for one in team.members
-            ),
-        )
-        for name, team in settings.teams.items()
-    }
-
-
-def due_times(settings: Settings, conversation: Conversation) -> dict[str, int | None]:
-    """Return until when the conversation should be answered and resolved; None where nothing is promised.
-
-    Promises that run in opening hours only are not computed here: a wrong time would be worse than none.
-    """
-    team = settings.teams.get(conversation.team)
-    sla = settings.sla.get(conversation.sla or (team.sla if team and team.sla else ""))
-    times: dict[str, int | None] = {"first_reply_due": None, "next_reply_due": None, "resolution_due": None}
-    if sla is None or sla.hours is not None or conversation.status == "resolved":
-        return times
-    if sla.first_reply and not conversation.first_reply_at:
-        times["first_reply_due"] = conversation.opened_at + sla.first_reply
-    if sla.next_reply and conversation.first_reply_at and conversation.status == "open":
-        times["next_reply_due"] = conversation.last_inbound_at + sla.next_reply
-    if sla.resolution:
-        times["resolution_due"] = conversation.opened_at + sla.resolution
-    return times
 
 
 @dataclass
@@ -260,15 +183,15 @@ class Hub:
                 ("routing", Counter({("", name): count for name, count in self.router.counts.items()})),
             ],
         )
-        self._use(self.live.current)
+        self._use(self.live.current, prepare(self.live.current))
         self._signer: URLSafeTimedSerializer | None = None
         self._tokens = Tokens([])
         self._cli_token = ""
         self._drained = False
 
-    def _use(self, loaded: Loaded) -> None:
+    def _use(self, loaded: Loaded, rules: Rules) -> None:
         """Take a configuration into use, all of it at once."""
-        self._rules = prepare_rules(loaded)
+        self._rules = rules
         self._crews = crews(loaded.settings)
 
     async def start(self, *, shared: bool) -> None:
@@ -319,12 +242,15 @@ class Hub:
 
     def reloaded(self, loaded: Loaded) -> None:
         """Take a new configuration into use (called by `Live`)."""
-        self._use(loaded)
         self._reloading = asyncio.get_running_loop().create_task(self._reconnect(loaded), name="reconnect")
-        log.info("the configuration was reloaded")
 
     async def _reconnect(self, loaded: Loaded) -> None:
+        rules = await asyncio.to_thread(prepare, loaded)  # thousands of routes take seconds to compile
+        if loaded is not self.live.current:
+            return  # a newer one is on its way
+        self._use(loaded, rules)
         await self._connect(loaded)
+        log.info("the configuration was reloaded")
         self.wakes.ring((BELL,))
         with contextlib.suppress(StoreError):
             await self.assigner.mend()
@@ -565,15 +491,21 @@ async def open_hub(live: Live, url: str, place: str) -> Hub:
 
 
 async def work(config: Path, url: str, index: int, *, shared: bool) -> None:
-    """Run one hub process on the store at *url* until it is told to stop. Raises `ConfigError`, `Unfit`, `StoreError`."""
+    """Run one hub process on the store at *url* until it is told to stop.
+
+    Raises `ConfigError`, `Unfit`, `StoreError`, OSError.
+    """
     loaded = load(config, kinds, prove=prove)
     hubs: list[Hub] = []
+
+    def take(new: Loaded) -> None:
+        hubs[0].reloaded(new)
 
     def complain(faults: list[Fault]) -> None:
         for fault in faults:
             log.error("the configuration is not taken into use: %s", fault)
 
-    live = Live(loaded, kinds, now=now_ms, prove=prove, on_change=lambda new: hubs[0].reloaded(new), on_fault=complain)
+    live = Live(loaded, kinds, now=now_ms, prove=prove, on_change=take, on_fault=complain)
     hub = await open_hub(live, url, f"{os.uname().nodename}-{loaded.settings.http.port}-{index}")
     hubs.append(hub)
     stop = asyncio.Event()
@@ -590,8 +522,11 @@ async def work(config: Path, url: str, index: int, *, shared: bool) -> None:
         await hub.store.close()
 
 
-async def serve(config: Path, workers: int) -> None:
-    """Start the store if it is ours, then one process or several. Raises `ConfigError`, `EmbeddedError`, `StoreError`."""
+async def serve(config: Path, workers: int, logs: str) -> None:
+    """Start the store if it is ours, then one process or several.
+
+    Raises `ConfigError`, `EmbeddedError`, `Unfit`, `StoreError`, OSError.
+    """
     settings = load(config, kinds, prove=prove).settings
     async with contextlib.AsyncExitStack() as stack:
         url = settings.store.url.get_secret_value()
@@ -604,53 +539,12 @@ async def serve(config: Path, workers: int) -> None:
             if workers == 1:
                 await work(config, url, 0, shared=False)
             else:
-                await Crowd(config, url, workers).run()
+                command = (sys.executable, "-m", "hub", "-c", str(config), "run", "--logs", logs, "--worker", "{index}")
+                await Crowd(command, {**os.environ, "HUILIU_STORE_URL": url, "PYTHONSAFEPATH": "1"}, workers).run()
         finally:
             if supervising is not None:
                 supervising.cancel()
                 await asyncio.gather(supervising, return_exceptions=True)
-
-
-@dataclass
-class Crowd:
-    """Several worker processes; one that dies is started again."""
-
-    config: Path
-    url: str
-    count: int
-
-    async def run(self) -> None:
-        """Keep the workers running until told to stop; pass SIGHUP on."""
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        running_now: dict[int, asyncio.subprocess.Process] = {}
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._hang_up(running_now))
-        keepers = [asyncio.create_task(self._keep(index, running_now, stop)) for index in range(self.count)]
-        await stop.wait()
-        for process in running_now.values():
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-        await asyncio.gather(*keepers)
-
-    @staticmethod
-    def _hang_up(running_now: dict[int, asyncio.subprocess.Process]) -> None:
-        for process in running_now.values():
-            process.send_signal(signal.SIGHUP)
-
-    async def _keep(self, index: int, running_now: dict[int, asyncio.subprocess.Process], stop: asyncio.Event) -> None:
-        """Start worker *index* whenever it is not running. The kernel ends it when this process dies."""
-        environment = {**os.environ, "HUILIU_STORE_URL": self.url, "PYTHONSAFEPATH": "1"}
-        arguments = (sys.executable, "-m", "hub", "-c", str(self.config), "run", "--worker", str(index))
-        while not stop.is_set():
-            process = await asyncio.create_subprocess_exec(*death_signal(), *arguments, env=environment)
-            running_now[index] = process
-            code = await process.wait()
-            del running_now[index]
-            if not stop.is_set():
-                log.error("worker %d ended with code %s; starting it again", index, code)
-                await asyncio.sleep(RESPAWN)
 
 
 def main() -> None:
@@ -691,13 +585,13 @@ def command_line() -> typer.Typer:
             if worker >= 0:
                 asyncio.run(work(chosen["config"], os.environ["HUILIU_STORE_URL"], worker, shared=True))
             else:
-                asyncio.run(serve(chosen["config"], workers))
+                asyncio.run(serve(chosen["config"], workers, logs))
         except (ConfigError, EmbeddedError, Unfit, StoreError, OSError) as error:
             print(error, file=sys.stderr)
             raise typer.Exit(1) from None
 
     @app.command()
-    def init(directory: str = ".") -> None:
+    def init(directory: Annotated[str, typer.Argument()] = ".") -> None:
         """Write starter files. / 写入起步配置。"""
         raise typer.Exit(config_commands.init(directory, locale=locale()))
 
@@ -711,7 +605,10 @@ def command_line() -> typer.Typer:
     @app.command()
     def schema(which: Annotated[str, typer.Argument()] = "huiliu") -> None:
         """Print the JSON Schema of a file. / 输出 JSON Schema。"""
-        known = {kind: kinds(kind) for kind in registry.known()}
+        known: dict[str, type[BaseModel]] = {}
+        for kind in registry.known():
+            with contextlib.suppress(KindUnavailable):  # a broken connector has no options to describe
+                known[kind] = kinds(kind)
         raise typer.Exit(config_commands.print_schema(known, which, locale=locale()))
 
     @app.command()
@@ -736,43 +633,6 @@ def locale() -> str:
     """Return the language of messages: $LANG decides, as everywhere in a terminal."""
     language = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
     return "zh-CN" if language.startswith("zh") else "en"
-
-
-async def examine_all(loaded: Loaded, *, as_json: bool) -> int:
-    """Print what is right and wrong with names, files and store; 1 if something is wrong."""
-    findings = [*own_names(), *await store_findings(loaded)]
-    if as_json:
-        print(json.dumps([dataclasses.asdict(finding) for finding in findings], ensure_ascii=False, indent=2))
-    else:
-        for finding in findings:
-            print(f"{finding.level}: {finding.message}")
-        print(f"{loaded.path}: {'fine' if not findings else f'{len(findings)} finding(s)'}")
-    return 1 if any(finding.level == "refuse" for finding in findings) else 0
-
-
-async def store_findings(loaded: Loaded) -> list[Finding]:
-    """Return what is weaker about the store than the configuration asks."""
-    settings = loaded.settings.store
-    url = settings.url.get_secret_value()
-    if url == "embedded":
-        return []
-    try:
-        return judge(await examine(Topology(url)), settings.durability)
-    except StoreError as error:
-        return [Finding("refuse", str(error))]
-
-
-def own_names() -> list[Finding]:
-    """Return which of our package names another distribution has taken (they are common words)."""
-    here = Path(__file__).parent
-    names = ("connectors", "config", "inbox", "outbox", "router")
-    strangers = [name for name in names if Path(import_module(name).__file__ or "").parent.parent != here]
-    owners = packages_distributions()
-    doubled = [name for name in names if len(set(owners.get(name, []))) > 1]
-    return [
-        *(Finding("refuse", f"package {name} is not ours: another distribution lies over it") for name in strangers),
-        *(Finding("warn", f"package {name} belongs to several distributions") for name in doubled),
-    ]
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ class Receipt(Struct, frozen=True, omit_defaults=True, tag_field="event", tag="r
 
 
 class Echo(Struct, frozen=True, omit_defaults=True, tag_field="event", tag="echo"):
-    """A message that our side sent, as the platform reports it: by the hub, or by a person in the platform's own tool."""
+    """A message of our side as the platform reports it: sent by the hub, or by a person in the platform's own tool."""
 
     external_id: str
     address: str
@@ -357,7 +357,7 @@ class Memory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What the hub gives every connector: its channel's name, an HTTP session, shared memory, the public URL and a clock.
+    """What the hub gives every connector: its channel's name, HTTP session, shared memory, public URL and clock.
 
     *public_url* is the hub's address without a trailing slash; this channel's webhook is
     `{public_url}/hooks/{channel}`. *now* returns milliseconds since 1970 UTC.

@@ -29,32 +29,44 @@ def read_people(raw: bytes, limit: int, hint: str = "", *, thorough: bool = True
     raw = raw[:LONGEST]
     text = raw.decode("ascii") if raw.isascii() else decode(raw, hint, thorough=thorough)
     people: list[Person] = []
-    names: list[str] = []
-    comments: list[str] = []
-    address = ""
+    entry = _Entry()
     depth = 0
-    for match in TOKEN.finditer(text + ","):
+    for match in TOKEN.finditer(text):
         quoted, angle, mark, atom = match.groups()
         if mark in ("(", ")"):
             depth = max(0, depth + (1 if mark == "(" else -1))
         elif depth:
-            comments.append(match[0])
+            entry.comments.append(match[0])
         elif mark:
-            found = address or _bare_address(names)
-            if found:
-                people.append(Person(_name(names, comments, found, thorough=thorough), found))
-                names, comments, address = [], [], ""
-                if len(people) >= limit:
-                    break
-            elif len(names) > LONGEST_NAME:
-                names = []
+            entry = entry.close(people, thorough=thorough)
+            if len(people) >= limit:
+                return people
         elif quoted is not None:
-            names.append(re.sub(r"\\(.)", r"\1", quoted))
+            entry.names.append(re.sub(r"\\(.)", r"\1", quoted))
         elif angle is not None:
-            address = address or _address(angle)
+            entry.address = entry.address or _address(angle)
         elif atom:
-            names.append(atom.rpartition(":")[2] if atom.isascii() and "=?" not in atom else atom)
+            entry.names.append(atom.rpartition(":")[2] if atom.isascii() and "=?" not in atom else atom)
+    entry.close(people, thorough=thorough)
     return people
+
+
+class _Entry:
+    """What has been read of one person."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.comments: list[str] = []
+        self.address = ""
+
+    def close(self, people: list[Person], *, thorough: bool) -> _Entry:
+        """Add the person to *people* and return an entry for the next one; without an address yet, go on with this."""
+        address = self.address or _bare_address(self.names)
+        if not address:
+            return self if len(self.names) <= LONGEST_NAME else _Entry()
+        name = _name(self.names, address, thorough=thorough) or _name(self.comments, address, thorough=thorough)
+        people.append(Person(name, address))
+        return _Entry()
 
 
 def _address(text: str) -> str:
@@ -70,8 +82,8 @@ def _bare_address(names: list[str]) -> str:
     return _address(line(text, 2000))
 
 
-def _name(names: list[str], comments: list[str], address: str, *, thorough: bool) -> str:
-    text = " ".join(part.strip() for part in names if part.strip()) or " ".join(comments)
+def _name(parts: list[str], address: str, *, thorough: bool) -> str:
+    text = " ".join(part.strip() for part in parts if part.strip())
     name = line(decode_words(text.encode(), "utf-8", thorough=thorough), 200)
     name = ADDRESS.sub("", name).replace("<>", "").strip(QUOTES) if "@" in name else name.strip(QUOTES)
     return "" if name.lower() == address else name

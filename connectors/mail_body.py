@@ -24,7 +24,7 @@ UNSAFE = re.compile(r'[/\\:*?"<>|]')
 
 def safe_name(name: str, kind: str, number: int) -> str:
     """Return a file name that can do no harm: no path, control or direction characters, at most 200 bytes."""
-    name = UNSAFE.sub("_", line(name.replace("\\", "/").rpartition("/")[2], 250)).strip(". ")
+    name = UNSAFE.sub("_", line(name.replace("\\", "/").rpartition("/")[2], 1000)).strip(". ")
     if not name:
         return f"attachment-{number}{mimetypes.guess_extension(kind) or '.bin'}"
     if RESERVED.match(name):

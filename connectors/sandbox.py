@@ -1,8 +1,9 @@
 """A pure function run in a process of its own, which is killed when it takes too long.
 
-For work on hostile input: a thread cannot be stopped, a process can. One worker is reused for many
-calls and replaced after it was killed. The limit counts the worker's processor time, so that a busy
-machine does not make honest input look hostile; a longer limit by the clock stands behind it.
+For work on hostile input: a thread cannot be stopped, a process can. A worker process loads the
+function once and forks for every call; the fork is what gets killed, so that the next call does not
+wait for a new interpreter. The limit counts processor time, lest a busy machine make honest input
+look hostile; a longer limit by the clock stands behind it.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import NoReturn, Self
 
 CALL = struct.Struct("!dQ")
 """Head of a request: seconds of processor time, length."""
 
-ANSWER = struct.Struct("!?Q")
-"""Head of an answer: whether the function returned, length of its result or of the error's name."""
+ANSWER = struct.Struct("!BQ")
+"""Head of an answer: what became of the call, length of what follows."""
+
+FAILED, RETURNED, EXHAUSTED = range(3)
 
 MEMORY = 2 << 30
-START = 30.0
-GRACE = 0.3
+BY_THE_CLOCK = 8
+START = 60.0
 ROOT = str(Path(__file__).resolve().parent.parent)
 BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from connectors.sandbox import serve; serve(sys.argv[2])"
 
@@ -44,8 +47,7 @@ class Failed(Exception):
 class Sandbox:
     """Runs the function *target* ("package.module:name", bytes to bytes) outside this process, one call at a time.
 
-    Use it as an async context manager.
-    *answer_limit* is the largest result in bytes.
+    Use it as an async context manager. *answer_limit* is the largest result in bytes.
     """
 
     def __init__(self, target: str, *, answer_limit: int = 256 << 20) -> None:
@@ -61,7 +63,9 @@ class Sandbox:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await _end(worker)
 
     async def run(self, request: bytes, *, seconds: float) -> bytes:
         """Return what the function makes of *request* within *seconds* of processor time; the clock gets more.
@@ -70,27 +74,23 @@ class Sandbox:
         """
         async with self._lock:
             worker = self._worker or await self._start()
-            self._worker = None  # until the call has ended well, it is not to be used again
+            self._worker = None  # it is not to be used again until the call has ended well
             try:
-                async with asyncio.timeout(seconds * 6 + START):
-                    returned, answer = await self._call(worker, request, seconds)
-            except (TimeoutError, OSError, EOFError) as error:
+                async with asyncio.timeout(seconds * BY_THE_CLOCK + START):
+                    fate, answer = await self._call(worker, request, seconds)
+            except (TimeoutError, OSError, EOFError):
+                fate, answer = EXHAUSTED, b""
                 await _end(worker)
-                self._worker = await self._start()  # it gets ready while the caller deals with this
-                raise Exhausted(f"no result within {seconds:g} s of processor time") from error
             except BaseException:
                 await _end(worker)
                 raise
-            self._worker = worker
-        if not returned:
+            else:
+                self._worker = worker
+        if fate == EXHAUSTED:
+            raise Exhausted(f"no result within {seconds:.1f} s of processor time and {MEMORY >> 20} MB")
+        if fate == FAILED:
             raise Failed(answer.decode("ascii", "replace"))
         return answer
-
-    async def close(self) -> None:
-        """End the worker process."""
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            await _end(worker)
 
     async def _start(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -106,29 +106,26 @@ class Sandbox:
             start_new_session=True,  # Ctrl-C in the hub's terminal is not for the worker
         )
 
-    async def _call(self, worker: asyncio.subprocess.Process, request: bytes, seconds: float) -> tuple[bool, bytes]:
+    async def _call(self, worker: asyncio.subprocess.Process, request: bytes, seconds: float) -> tuple[int, bytes]:
         if worker.stdin is None or worker.stdout is None:
             raise EOFError
         worker.stdin.write(CALL.pack(seconds, len(request)))
         worker.stdin.write(request)
         await worker.stdin.drain()
-        returned, length = ANSWER.unpack(await worker.stdout.readexactly(ANSWER.size))
+        fate, length = ANSWER.unpack(await worker.stdout.readexactly(ANSWER.size))
         if length > self._answer_limit:
             raise EOFError
-        return returned, await worker.stdout.readexactly(length)
+        return fate, await worker.stdout.readexactly(length)
 
 
 async def _end(worker: asyncio.subprocess.Process) -> None:
-    """Let an idle or dying worker end by itself, kill one that goes on."""
+    """Kill a worker with all its forks."""
+    if worker.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(worker.pid, signal.SIGKILL)
+    await worker.wait()
     if worker.stdin is not None:
         worker.stdin.close()
-    try:
-        async with asyncio.timeout(GRACE):
-            await worker.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            worker.kill()
-        await worker.wait()
 
 
 def serve(target: str) -> None:
@@ -142,18 +139,38 @@ def serve(target: str) -> None:
     function: Callable[[bytes], bytes] = getattr(import_module(module), name)
     while head := calls.read(CALL.size):
         seconds, length = CALL.unpack(head)
-        _answer(answers, function, calls.read(length), seconds)
+        fate, result = _fork(function, calls.read(length), seconds)
+        answers.write(ANSWER.pack(fate, len(result)))
+        answers.write(result)
+        answers.flush()
 
 
-def _answer(answers: BinaryIO, function: Callable[[bytes], bytes], request: bytes, seconds: float) -> None:
-    returned = True
-    # The signal's default action ends the process, even inside C code that never comes back to Python.
+def _fork(function: Callable[[bytes], bytes], request: bytes, seconds: float) -> tuple[int, bytes]:
+    """Run one call in a fork of this process; return its fate and its result."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _run(function, request, seconds, writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as results:
+        result = results.read()
+    _, status = os.waitpid(child, 0)
+    return (result[0], result[1:]) if status == 0 and result else (EXHAUSTED, b"")
+
+
+def _run(function: Callable[[bytes], bytes], request: bytes, seconds: float, writer: int) -> NoReturn:
+    """Be the fork: write the fate and the result of one call to *writer*, and end."""
+    # The signals' default action ends the process, even inside C code that never comes back to Python.
     signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds * BY_THE_CLOCK)
     try:
-        result = function(request)
+        fate, result = RETURNED, function(request)
+    except MemoryError:
+        os._exit(1)
     except Exception as error:  # noqa: BLE001  # whatever it is, the caller learns its name and goes on
-        returned, result = False, type(error).__name__.encode()
-    signal.setitimer(signal.ITIMER_PROF, 0)
-    answers.write(ANSWER.pack(returned, len(result)))
-    answers.write(result)
-    answers.flush()
+        fate, result = FAILED, type(error).__name__.encode()
+    with os.fdopen(writer, "wb") as results:
+        results.write(bytes([fate]))
+        results.write(result)
+    os._exit(0)

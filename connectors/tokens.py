@@ -42,7 +42,7 @@ class Tokens:
         grant = await self._known()
         if grant is not None and self.now() < grant.expires_at - self.early:
             return grant.token
-        return await self._renew(stale=grant.token if grant is not None and self.now() >= grant.expires_at - self.early else None)
+        return await self._renew(stale=grant.token if grant is not None else None)
 
     async def renew(self, refused: str) -> str:
         """Return a token other than *refused*, which the platform no longer accepts. Raises what *fetch* raises."""

@@ -76,7 +76,7 @@ class Tokens:
 
     @staticmethod
     def _hash(secret: str) -> bytes:
-        return hashlib.sha256(secret.encode()).digest()
+        return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
 
     def find(self, header: str) -> Token:
         """Return whose Authorization header this is. Raises `Problem` 401."""
@@ -160,6 +160,8 @@ def moment(text: str) -> int:
         raise Problem(422, "The body does not fit", "expected a time such as 2026-11-21T09:30:00Z") from None
     if parsed.tzinfo is None:
         raise Problem(422, "The body does not fit", "a time needs a zone, such as Z or +08:00")
+    if not 1970 <= parsed.year < 9999:
+        raise Problem(422, "The body does not fit", "expected a year from 1970 to 9998")
     return int(parsed.timestamp() * 1000)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,16 +205,12 @@ async def load(store: Store, conversation_id: str) -> Conversation:
 
 async def load_many(store: Store, places: Sequence[Id]) -> list[Conversation | None]:
     """Return conversations in the order asked for, None where there is none. Raises `StoreError`."""
-    by_partition: dict[int, list[int]] = {}
-    for index, place in enumerate(places):
-        by_partition.setdefault(place.partition, []).append(index)
-    found: list[Conversation | None] = [None] * len(places)
-    for partition, indexes in by_partition.items():
-        replies = await store.many(tag(partition), [("HGETALL", key(partition, f"c:{places[i].key}")) for i in indexes])
-        for index, reply in zip(indexes, replies, strict=True):
-            if reply:
-                found[index] = from_hash(str(places[index]), pairs(reply))
-    return found
+    replies = await asyncio.gather(
+        *(store.do(tag(one.partition), "HGETALL", key(one.partition, f"c:{one.key}")) for one in places)
+    )
+    return [
+        from_hash(str(place), pairs(reply)) if reply else None for place, reply in zip(places, replies, strict=True)
+    ]
 
 
 def pairs(reply: Sequence[str]) -> dict[str, str]:

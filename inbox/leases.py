@@ -63,6 +63,7 @@ class Leases:
         self._on_lose = on_lose
         self.held: dict[int, Held] = {}
         self.living: list[str] = [self.worker]
+        self._beaten = -DEAD_AFTER
 
     async def run(self) -> None:
         """Beat, take and give up, for ever; when the store is away nothing is given up, it is only not renewed."""
@@ -75,15 +76,26 @@ class Leases:
 
     async def turn(self) -> None:
         """Do one round. Raises `StoreError`."""
+        clock = asyncio.get_running_loop().time
         living = await self._beat(self.worker)
+        late, self._beaten = clock() - self._beaten > DEAD_AFTER, clock()
+        if late:
+            # The store was away, or we were: the others could not beat either, and are not dead for that.
+            return
         self.living = [name for name in living if not self._outdated(name, living)]
         mine = wanted(self.worker, self.living)
         for partition in sorted(set(self.held) - mine):
             await self._give_up(partition)
-        missing = sorted(mine - set(self.held))
-        if missing:
-            owners = await asyncio.gather(*(self._store.do(tag(p), "HGET", key(p, "lease"), "owner") for p in missing))
-            await asyncio.gather(*(self._take(p, owner or "") for p, owner in zip(missing, owners, strict=True)))
+        # What is held is looked at too: somebody may have taken us for dead and given it back to nobody since.
+        leases = await asyncio.gather(
+            *(self._store.do(tag(p), "HMGET", key(p, "lease"), "owner", "epoch") for p in sorted(mine))
+        )
+        for partition, (owner, epoch) in zip(sorted(mine), leases, strict=True):
+            held = self.held.get(partition)
+            if held is not None and (owner, epoch) != (self.worker, held.epoch):
+                self._lose(partition)
+        missing = [(p, owner) for p, (owner, _) in zip(sorted(mine), leases, strict=True) if p not in self.held]
+        await asyncio.gather(*(self._take(partition, owner or "") for partition, owner in missing))
 
     async def check(self, partition: int) -> None:
         """Drop a partition that somebody else has taken."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inbox.conversations import STATUSES, Conversation, load_many
-from inbox.partitions import COUNT, Id, key, tag
+from inbox.partitions import COUNT, Id, UnknownId, key, parse_id, tag
 from inbox.store import Store
 
 SCAN_LIMIT = 2_000
+CURSOR = re.compile(r"-?[0-9]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class BadCursor(ValueError):
 async def page(store: Store, wanted: Filter, cursor: str, limit: int) -> Page:
     """Return up to *limit* conversations after *cursor*. Raises `BadCursor`, `StoreError`.
 
-    A cursor is the last activity and id of the last item: what moves up meanwhile is not shown
+    A cursor is the place in the index up to which was looked: what moves up meanwhile is not shown
     again, what is new stands on the first page.
     """
     after = parse_cursor(cursor)
@@ -69,8 +71,8 @@ async def page(store: Store, wanted: Filter, cursor: str, limit: int) -> Page:
         loaded = await load_many(store, [place for _, place in batch])
         for (score, place), conversation in zip(batch, loaded, strict=True):
             if conversation is not None and wanted.shows(conversation):
-                if len(found) == limit:
-                    return Page(found, f"{found[-1].last_message_at}:{found[-1].id}")
+                if len(found) == limit and after is not None:
+                    return Page(found, f"{after[0]}:{after[1]}")
                 found.append(conversation)
             after = (score, place)
         scanned += len(batch)
@@ -85,10 +87,12 @@ def parse_cursor(cursor: str) -> tuple[int, Id] | None:
     if not cursor:
         return None
     score, _, name = cursor.partition(":")
-    letter, _, rest = name.partition("-")
-    if not score.isdigit() or not rest or letter[:1] != "c" or not letter[1:].isdigit() or int(letter[1:]) >= COUNT:
-        raise BadCursor("this is no cursor of this list")
-    return int(score), Id("c", int(letter[1:]), rest)
+    try:
+        if not CURSOR.fullmatch(score):
+            raise BadCursor("this is no cursor of this list")
+        return int(score), parse_id(name, "c")
+    except UnknownId:
+        raise BadCursor("this is no cursor of this list") from None
 
 
 async def candidates(store: Store, wanted: Filter, after: tuple[int, Id] | None, count: int) -> list[tuple[int, Id]]:
@@ -96,28 +100,20 @@ async def candidates(store: Store, wanted: Filter, after: tuple[int, Id] | None,
     letter, value = wanted.index()
     statuses: Sequence[str] = (wanted.status,) if wanted.status else STATUSES
     names = [f"i:s:{status}" if letter == "s" else f"i:{letter}:{value}:{status}" for status in statuses]
-    top = "+inf" if after is None else str(after[0])
-    extra = 0 if after is None else count
-    places = [(partition, name) for partition in range(COUNT) for name in names]
+    ranges: list[tuple[str, str, tuple[str | int, ...]]] = [("+inf", "-inf", ("LIMIT", 0, count))]
+    if after is not None:
+        # All of one moment, however many they are, and those before it: a limit over both could cut the moment short.
+        ranges = [(str(after[0]), str(after[0]), ()), (f"({after[0]}", "-inf", ("LIMIT", 0, count))]
+    asked = [(partition, name, part) for partition in range(COUNT) for name in names for part in ranges]
     replies = await asyncio.gather(
         *(
-            store.do(
-                tag(partition),
-                "ZREVRANGEBYSCORE",
-                key(partition, name),
-                top,
-                "-inf",
-                "WITHSCORES",
-                "LIMIT",
-                0,
-                count + extra,
-            )
-            for partition, name in places
+            store.do(tag(partition), "ZREVRANGEBYSCORE", key(partition, name), top, bottom, "WITHSCORES", *limit)
+            for partition, name, (top, bottom, limit) in asked
         )
     )
     pool = [
         (int(float(score)), Id("c", partition, member))
-        for (partition, _), reply in zip(places, replies, strict=True)
+        for (partition, _, _), reply in zip(asked, replies, strict=True)
         for member, score in zip(reply[::2], reply[1::2], strict=True)
     ]
     if after is not None:

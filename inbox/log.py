@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,14 +64,7 @@ async def read(store: Store, partition: int, after: str, count: int) -> list[Ent
 
 async def fetch(store: Store, places: Sequence[tuple[int, str]]) -> list[Entry | None]:
     """Return the entries at the given (partition, position) pairs, None where there is none. Raises `StoreError`."""
-    if not places:
-        return []
-    grouped: dict[int, list[int]] = {}
-    for index, (partition, _) in enumerate(places):
-        grouped.setdefault(partition, []).append(index)
-    found: list[Entry | None] = [None] * len(places)
-    for partition, indexes in grouped.items():
-        commands = [("XRANGE", key(partition, "log"), places[i][1], places[i][1]) for i in indexes]
-        for index, reply in zip(indexes, await store.many(tag(partition), commands), strict=True):
-            found[index] = entry(partition, reply[0]) if reply else None
-    return found
+    replies = await asyncio.gather(
+        *(store.do(tag(partition), "XRANGE", key(partition, "log"), at, at) for partition, at in places)
+    )
+    return [entry(partition, reply[0]) if reply else None for (partition, _), reply in zip(places, replies, strict=True)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor
 
-# What must never be written even if a library puts it into a message: keys in URLs, bearer tokens, phones, mail addresses.
+# What must never be written even if a library puts it into a message: keys, tokens, phones, mail addresses.
 REDACTIONS = (
     (re.compile(r"(?i)((?:access_token|token|secret|password|key|sign|signature)=)[^&\s\"']+"), r"\1…"),
     (re.compile(r"(?i)(bearer\s+)[\w.~+/-]+=*"), r"\1…"),
@@ -36,8 +36,8 @@ def clean(_: Any, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def configure(style: Literal["console", "json"] | str = "console", level: int = logging.INFO) -> None:
-    """Send everything that is logged through one formatter to standard error."""
+def configure(style: str = "console", level: int = logging.INFO) -> None:
+    """Send everything that is logged to standard error; *style* is "console" or "json"."""
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

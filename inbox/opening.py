@@ -43,7 +43,7 @@ async def open_store(
 
 async def examine(topology: Topology) -> Durability:
     """Read the store's durability from the store itself, every primary of a cluster. Raises `StoreDown`."""
-    client = topology.admin()
+    client = await topology.admin()
     try:
         await client.initialize()
         return await read(client)

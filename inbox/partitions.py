@@ -12,7 +12,8 @@ import secrets
 from typing import NamedTuple
 
 COUNT = 64
-ID = re.compile(r"([a-z])(\d{1,4})-([0-9a-zA-Z_-]{1,40})")
+ID = re.compile(r"([a-z])(0|[1-9][0-9]{0,3})-([0-9a-zA-Z_-]{1,40})")
+AT = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 
 
 class Id(NamedTuple):
@@ -33,7 +34,7 @@ class UnknownId(ValueError):
 def parse_id(text: str, letter: str) -> Id:
     """Take an id apart. Raises `UnknownId`."""
     match = ID.fullmatch(text)
-    if match is None or match[1] != letter or int(match[2]) >= COUNT:
+    if match is None or match[1] != letter or int(match[2]) >= COUNT or (letter == "m" and not AT.fullmatch(match[3])):
         raise UnknownId(f"{text[:60]!r} is no {NAMES.get(letter, 'known')} id")
     return Id(letter, int(match[2]), match[3])
 

@@ -122,7 +122,8 @@ class Placer:
         """Remember that answers to *external_id* belong to a conversation. Raises `StoreError`."""
         partition = receipt_partition(channel, external_id)
         mark = digest(channel, "ref", external_id)
-        await self._store.do(tag(partition), "HSET", key(partition, f"refs:{mark[:2]}"), mark, conversation_id)
+        # The first one holds: a reader that starts again knows an address's latest conversation, not each message's.
+        await self._store.do(tag(partition), "HSETNX", key(partition, f"refs:{mark[:2]}"), mark, conversation_id)
 
     async def place(self, held: Held, origin: Origin, spot: Spot, decided: Decided) -> Placed:
         """Append *origin* to its conversation, opening one if need be.
@@ -193,8 +194,10 @@ class Placer:
         """Append to a conversation of another partition (a colleague's mail); its own slot says if that was done."""
         place, entry = conversation.place, origin.entry
         change = self._change(origin, spot, place, decided, f"{entry.id}@{entry.partition}")
-        change.once = (f"c:{place.key}", f"from:{entry.partition}", entry.id, "")
-        change.records = [(f"c:{place.key}", [f"from:{entry.partition}", entry.id])]
+        # By address, as one customer's events come in order; those of a partition do not.
+        writer = f"from:{digest(origin.address)}"
+        change.once = (f"c:{place.key}", writer, entry.id, "")
+        change.records = [(f"c:{place.key}", [writer, entry.id])]
         done = await commit(self._store, place.partition, change)
         return Placed(str(place), fresh=done.fresh, reopened=spot.reopens)
 

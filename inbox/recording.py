@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 RECORD = Script.load(Path(__file__).parent / "scripts" / "record.lua")
 encode = msgspec.json.Encoder().encode
+Received = Message | Notice | Receipt | Echo
+LAST_TIME = 253_402_214_400_000  # 9999-12-31T00:00:00Z
 
 
 class Recorded(NamedTuple):
@@ -67,22 +69,26 @@ class Recorder:
 
         Raises `StoreError`: then some may be stored and the caller must have them sent again.
         """
-        if len(events) == 1:
-            return [await self._one(channel, events[0])]
-        return list(await asyncio.gather(*(self._one(channel, event) for event in events)))
+        # Files first: what follows writes in the order of the events, which is the customer's.
+        ready = [
+            await self._keep_media(one) if isinstance(one, Message | Echo) and one.media else one for one in events
+        ]
+        if len(ready) == 1:
+            return [await self._one(channel, ready[0])]
+        return list(await asyncio.gather(*(self._one(channel, event) for event in ready)))
 
     async def _one(self, channel: str, event: Event) -> Recorded | None:
         if isinstance(event, Ignored):
             self._count(channel, "ignored")
             log.info("ignored an event of %s: %s", channel, event.reason)
             return None
-        if isinstance(event, Message | Echo) and event.media:
-            event = await self._keep_media(event)
-        partition, mark, fields = spread(channel, event)
-        recorded = await self._write(partition, mark, fields)
+        try:
+            recorded = await self._write(*spread(channel, event))
+        except UnicodeEncodeError:
+            recorded = await self._write(*spread(channel, whole(event)))
         self._count(channel, "recorded" if recorded.first else "duplicate")
         if recorded.first:
-            self._wakes.ring((f"p{partition}",))
+            self._wakes.ring((f"p{recorded.partition}",))
         return recorded
 
     async def _write(self, partition: int, mark: str, fields: tuple[str | int | bytes, ...]) -> Recorded:
@@ -166,7 +172,7 @@ class Recorder:
         return bool(dropped)
 
 
-def spread(channel: str, event: Message | Notice | Receipt | Echo) -> tuple[int, str, tuple[str | int | bytes, ...]]:
+def spread(channel: str, event: Received) -> tuple[int, str, tuple[str | int | bytes, ...]]:
     """Return an event's partition, its duplicate mark and its log fields.
 
     Events of one type always have the same fields: a stream stores repeated field names almost for free.
@@ -176,7 +182,7 @@ def spread(channel: str, event: Message | Notice | Receipt | Echo) -> tuple[int,
         mark = digest(channel, "m", event.external_id)
         fields = (
             *("t", logbook.MESSAGE, "ch", channel, "x", event.external_id, "a", event.address, "n", event.name),
-            *("at", event.at, "ty", event.type, "tx", event.text, "b", rest(event)),
+            *("at", printable(event.at), "ty", event.type, "tx", event.text, "b", rest(event)),
         )
         return partition_of(event.address), mark, fields
     if isinstance(event, Notice):
@@ -191,7 +197,7 @@ def spread(channel: str, event: Message | Notice | Receipt | Echo) -> tuple[int,
             "a",
             event.address,
             "at",
-            event.at,
+            printable(event.at),
             "b",
             rest(event),
         )
@@ -200,7 +206,7 @@ def spread(channel: str, event: Message | Notice | Receipt | Echo) -> tuple[int,
         mark = digest(channel, "h", event.external_id)
         fields = (
             *("t", logbook.ECHO, "ch", channel, "x", event.external_id, "a", event.address, "n", event.author),
-            *("at", event.at, "ty", event.type, "tx", event.text, "b", rest(event)),
+            *("at", printable(event.at), "ty", event.type, "tx", event.text, "b", rest(event)),
         )
         return partition_of(event.address), mark, fields
     mark = digest(channel, "r", event.message_id, event.state)
@@ -214,11 +220,33 @@ def spread(channel: str, event: Message | Notice | Receipt | Echo) -> tuple[int,
         "st",
         event.state,
         "at",
-        event.at,
+        printable(event.at),
         "er",
         event.error,
     )
     return receipt_partition(channel, event.message_id), mark, fields
+
+
+def printable(at: int) -> int:
+    """Return the time *at*, or the nearest one that RFC 3339 can print: a sender may claim any date."""
+    return min(max(at, 1), LAST_TIME)
+
+
+def whole(event: Received) -> Received:
+    """Return *event* with U+FFFD for every half of a surrogate pair, which JSON can carry and UTF-8 cannot."""
+
+    def mend(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        if isinstance(value, dict):
+            return {mend(name): mend(one) for name, one in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(mend(one) for one in value)
+        if isinstance(value, Media):
+            return Media(**{name: mend(getattr(value, name)) for name in value.__struct_fields__})
+        return value
+
+    return type(event)(**{name: mend(getattr(event, name)) for name in event.__struct_fields__})
 
 
 class Rest(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -77,11 +77,17 @@ class Script:
 
 
 class Link:
-    """One pipelined connection to one node. *open_connection* returns a connected redis-py connection."""
+    """One pipelined connection to one node. *open_connection* returns a connected redis-py connection.
 
-    def __init__(self, open_connection: Callable[[], Any], scripts: Iterable[Script]) -> None:
+    A node that answers nothing for *patience* seconds is given up within twice that time.
+    """
+
+    def __init__(
+        self, open_connection: Callable[[], Any], scripts: Iterable[Script], patience: float = ANSWER_TIMEOUT
+    ) -> None:
         self._open = open_connection
         self._scripts = tuple(scripts)
+        self._patience = patience
         self._pending: list[tuple[bytes, asyncio.Future[Reply]]] = []
         self._waiting: deque[asyncio.Future[Reply]] = deque()
         self._batches: deque[list[int]] = deque()
@@ -151,6 +157,8 @@ class Link:
             connection, self._connection, self._writer = self._connection, None, None
             if connection is not None:
                 await discard(connection)
+            if self._pending:  # asked for while the old connection was being closed
+                self._loop.call_soon(self._flush)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         parser = hiredis.Reader(encoding="utf-8", errors="surrogateescape")
@@ -183,7 +191,7 @@ class Link:
             if writer is not None:
                 writer.transport.abort()
             return
-        self._watchdog = self._loop.call_later(ANSWER_TIMEOUT, self._watch, self._seen if self._waiting else -1)
+        self._watchdog = self._loop.call_later(self._patience, self._watch, self._seen if self._waiting else -1)
 
     def _fail(self, error: StoreError) -> None:
         self._batches.clear()
@@ -289,25 +297,34 @@ class Topology:
         """Ask the sentinels of redis+sentinel://[:pw@]h1:p1,h2:p2/name[?db=0] where the primary is."""
         parts = urlsplit(url)
         credentials, _, hosts = parts.netloc.rpartition("@")
-        pairs = [(host.rpartition(":")[0] or host, int(host.rpartition(":")[2] or 26379)) for host in hosts.split(",")]
+        pairs = [(host, int(port or 26379)) for host, _, port in (one.partition(":") for one in hosts.split(","))]
         sentinel = Sentinel(pairs, socket_connect_timeout=CONNECT_TIMEOUT)  # type: ignore[no-untyped-call]
-        host, port = await sentinel.discover_master(parts.path.strip("/") or "mymaster")
+        try:
+            host, port = await sentinel.discover_master(parts.path.strip("/") or "mymaster")
+        finally:
+            for each in sentinel.sentinels:
+                await each.aclose()
         db = parse_qs(parts.query).get("db", ["0"])[0]
         return f"redis://{credentials + '@' if credentials else ''}{host}:{port}/{db}"
 
-    def client(self) -> redis_asyncio.Redis:
-        """Return a plain redis-py client of any node: for publish/subscribe and administration."""
+    async def client(self) -> redis_asyncio.Redis:
+        """Return a plain redis-py client of any node: for publish/subscribe and administration. Raises `StoreDown`."""
         url = self.url.replace("redis+cluster", "redis", 1)
+        if url.startswith("redis+sentinel"):
+            try:
+                url = await self._master(url)
+            except CONNECT_ERRORS as error:
+                raise StoreDown(f"no sentinel names the primary ({type(error).__name__})") from None
         password = {"password": self.password} if self.password else {}
         return redis_asyncio.Redis.from_url(url, **password)  # type: ignore[arg-type]
 
-    def admin(self) -> redis_asyncio.Redis | redis_asyncio.RedisCluster:
-        """Return a redis-py client for administration: of the node, or of the whole cluster."""
+    async def admin(self) -> redis_asyncio.Redis | redis_asyncio.RedisCluster:
+        """Return a redis-py client for administration: of the node, or of the whole cluster. Raises `StoreDown`."""
         if self.clustered:
             return redis_asyncio.RedisCluster.from_url(
                 self.url.replace("redis+cluster", "redis", 1), password=self.password, require_full_coverage=False
             )
-        return self.client()
+        return await self.client()
 
     async def close(self) -> None:
         """Let the topology client go."""
@@ -318,12 +335,14 @@ class Topology:
 class Store:
     """Commands and scripts, each sent to the node that serves its hash tag."""
 
-    def __init__(self, topology: Topology, scripts: Iterable[Script]) -> None:
+    def __init__(self, topology: Topology, scripts: Iterable[Script], *, patience: float = ANSWER_TIMEOUT) -> None:
         self.topology = topology
         self._scripts = tuple(scripts)
+        self._patience = patience
         self._links: dict[str, Link] = {}
         self._by_tag: dict[str, Link] = {}
         self._stale = False
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         """Close every connection."""
@@ -337,14 +356,20 @@ class Store:
         if known is not None:
             return known
         if self._stale:
-            self._stale = False
-            await self.topology.refresh()
+            await self._refresh()
         node = await self.topology.node(key_slot(tag.encode()))
         link = self._links.get(node)
         if link is None:
-            link = self._links[node] = Link(partial(self.topology.connect, node), self._scripts)
+            link = self._links[node] = Link(partial(self.topology.connect, node), self._scripts, self._patience)
         self._by_tag[tag] = link
         return link
+
+    async def _refresh(self) -> None:
+        """Ask the cluster for its map, once for all who wait for it. Raises `StoreDown`."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.get_running_loop().create_task(self.topology.refresh(), name="store-map")
+        await asyncio.shield(self._refreshing)
+        self._stale = False
 
     async def do(self, tag: str, *command: Word) -> Reply:
         """Run one command on the node of *tag*. Raises `StoreError`."""
@@ -388,7 +413,7 @@ class Store:
     @asynccontextmanager
     async def subscription(self, channel: str) -> AsyncIterator[Any]:
         """Subscribe to *channel* on a connection of its own. Raises `StoreDown`."""
-        client = self.topology.client()
+        client = await self.topology.client()
         pubsub = client.pubsub(ignore_subscribe_messages=True)
         try:
             await pubsub.subscribe(channel)

@@ -37,7 +37,8 @@ async def items(
     """
     place = conversation.place
     name = key(place.partition, f"t:{place.key}")
-    end = before if before is not None else int(await store.do(tag(place.partition), "LLEN", name))
+    length = int(await store.do(tag(place.partition), "LLEN", name))
+    end = length if before is None else min(before, length)
     picked: list[tuple[int, str]] = []
     while end > 0 and len(picked) < limit:
         start = max(0, end - CHUNK)

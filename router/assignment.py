@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from config.settings import Settings
 from inbox.conversations import Conversation, NoConversation, load
 from inbox.partitions import shared_key
 from inbox.store import Script, Store
@@ -117,3 +118,18 @@ class Assigner:
         else:
             await self._desk.assign(conversation_id, HUB, agent=agent, reason=f"{team}: free capacity")
             await self._store.do(GROUP, "HDEL", shared_key(GROUP, "handoff"), conversation_id)
+
+
+def crews(settings: Settings) -> dict[str, Crew]:
+    """Return the teams as assignment sees them; an agent's own capacity goes before the team's."""
+    return {
+        name: Crew(
+            name,
+            team.assign.strategy,
+            tuple(
+                (one, capacity if (capacity := settings.agents[one].capacity) is not None else team.assign.capacity)
+                for one in team.members
+            ),
+        )
+        for name, team in settings.teams.items()
+    }

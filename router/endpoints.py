@@ -17,8 +17,9 @@ from inbox.conversations import load
 from inbox.placing import Placer, Spot, parse
 from inbox.store import Store
 from inbox.timeline import DECISIONS, items
-from router.reader import Rules, facts, trail
+from router.reader import facts, trail
 from router.rules import ConversationFacts, Facts, explain
+from router.ruleset import Rules
 
 
 class ExplainBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -7,7 +7,6 @@ import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -24,7 +23,8 @@ from inbox.store import Store, StoreError
 from inbox.wakes import Wakes
 from outbox.deliveries import Author, Deliveries, Reply
 from router.assignment import Assigner
-from router.rules import ConversationFacts, Decision, Facts, Tree, decide
+from router.rules import ConversationFacts, Decision, Facts, decide
+from router.ruleset import Rules
 
 log = logging.getLogger(__name__)
 
@@ -32,19 +32,6 @@ TRIES = 8
 POISON = 3
 QUIET = 3  # a placed entry without a story has only its type, conversation and message
 HUB_AUTHOR = Author("hub", "", "")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the reader needs of the configuration; replaced as a whole by a reload.
-
-    *acknowledgement* returns the text of a template for a conversation, None if there is no such template.
-    *about_conversation* names the routes that ask how the conversation itself stands.
-    """
-
-    tree: Tree
-    acknowledgement: Callable[[str, Conversation], str | None]
-    about_conversation: frozenset[str] = frozenset()
 
 
 class Router:
@@ -164,7 +151,7 @@ class Router:
         known = spot.conversation
         fresh = known is None or spot.reopens or not known.team
         raised = known is not None and PRIORITIES.index(decision.priority) > PRIORITIES.index(known.priority)
-        meant = bool(set(decision.routes) & self._rules().about_conversation)
+        meant = bool(set(decision.routes) & tree.about_conversation)
         if fresh or raised or meant:
             for name in ("team", "priority", "stage", "sla", "risk", "agent"):
                 value = getattr(decision, name)

@@ -1,4 +1,4 @@
-"""docs/routing.md is true: every block loads, its tests pass, and nothing that can be written is missing from it."""
+"""docs/routing.md is true in both languages: every block loads, its tests pass, and no key is missing from it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ from config.values import Section
 from router.rendering import narrate, report
 from router.rules import compile_routes, explain
 from router.trial import run_tests
-from tests.routing import OFFICE, SHANGHAI, Names, document, found, load, message
+from tests.routing import OFFICE, SHANGHAI, Names, found, load, message
 
-GUIDE = Path(__file__).parents[1] / "docs" / "routing.md"
-BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = [(DOCS / name).read_text(encoding="utf-8") for name in ("routing.md", "routing.zh-CN.md")]
+ENGLISH, CHINESE = PAGES
+BLOCKS = re.findall(r"```yaml\n(.*?)```", ENGLISH, re.DOTALL)
+in_both = pytest.mark.parametrize("page", PAGES, ids=["en", "zh-CN"])
 KINDS = {name: channel.kind for name, channel in Names().channels.items()}
 
 
@@ -48,9 +51,17 @@ def test_block(tmp_path: Path, block: str) -> None:
     assert report(results).splitlines()[-1] == f"{len(file.tests)} of {len(file.tests)} tests passed"
 
 
-def test_every_inline_condition(tmp_path: Path) -> None:
+def test_both_pages_have_the_same_blocks() -> None:
+    """What can be copied is the same in both languages."""
+    blocks = re.compile(r"```.*?```", re.DOTALL)
+
+    assert blocks.findall(ENGLISH) == blocks.findall(CHINESE)
+
+
+@in_both
+def test_every_inline_condition(tmp_path: Path, page: str) -> None:
     """The conditions in the tables load too."""
-    rows = re.findall(r"^\| `([a-z_]+: .*?)` \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z_]+: .*?)` \|", page, re.MULTILINE)
     inner = {"any_of", "all_of", "none_of", "regex", "equals", "starts_with"}
     for row in rows:
         key = row.partition(":")[0]
@@ -63,6 +74,7 @@ def test_every_inline_condition(tmp_path: Path) -> None:
     assert len(rows) > 25
 
 
+@in_both
 @pytest.mark.parametrize(
     "section",
     [
@@ -70,17 +82,16 @@ def test_every_inline_condition(tmp_path: Path) -> None:
         *(MomentCondition, Fields, Route, RouteFile, TrialMessage, TrialConversation),
     ],
 )
-def test_every_key_is_documented(section: type[Section]) -> None:
+def test_every_key_is_documented(section: type[Section], page: str) -> None:
     """Each key that can stand in a route file is on the page."""
-    page = GUIDE.read_text(encoding="utf-8")
     keys = [info.alias or name for name, info in section.model_fields.items()]
 
-    assert [key for key in keys if not re.search(rf"\b{key}\b", page)] == []
+    assert [key for key in keys if not re.search(rf"(?a:\b{key}\b)", page)] == []
 
 
-def test_every_word_is_documented() -> None:
+@in_both
+def test_every_word_is_documented(page: str) -> None:
     """Each event, priority and stage is on the page."""
-    page = GUIDE.read_text(encoding="utf-8")
     words = [*EVENTS, *get_args(Priority), *get_args(Stage)]
 
     assert [word for word in words if f"`{word}`" not in page] == []
@@ -88,7 +99,7 @@ def test_every_word_is_documented() -> None:
 
 def test_the_explanation_on_the_page_is_real(tmp_path: Path) -> None:
     """The sample of an explanation is what the first example really says."""
-    shown = re.search(r"```text\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    shown = re.search(r"```text\n(.*?)```", ENGLISH, re.DOTALL)
     tree = compile_routes([load(tmp_path, BLOCKS[0])], {})
     told = narrate(explain(tree, message("我要退款")), SHANGHAI)
 
@@ -96,10 +107,11 @@ def test_the_explanation_on_the_page_is_real(tmp_path: Path) -> None:
     assert told.startswith(shown[1])
 
 
-def test_links_lead_somewhere(tmp_path: Path) -> None:
-    """Every link inside the page has its heading."""
-    page = GUIDE.read_text(encoding="utf-8")
+@in_both
+def test_links_lead_somewhere(page: str) -> None:
+    """Every link inside the page has its heading, and every link to another page its file."""
     headings = {line.lstrip("# ").lower().replace(" ", "-") for line in page.splitlines() if line.startswith("#")}
+    links = set(re.findall(r"\]\(([^)]*)\)", page))
 
-    assert set(re.findall(r"\(#([^)]*)\)", page)) <= headings
-    assert document(tmp_path / "first.yaml", BLOCKS[0]).flaws == ()
+    assert {link[1:] for link in links if link.startswith("#")} <= headings
+    assert [link for link in links if link.endswith(".md") and not (DOCS / link).exists()] == []

@@ -1,1 +1,1 @@
-"""Strict stand-ins for the platforms: they check signatures, windows and limits as the platform does, and misbehave on demand."""
+"""Strict stand-ins for the platforms: they check what the platform checks, and misbehave on demand."""
