@@ -61,7 +61,6 @@ from inbox.serving import Serving
 from inbox.status import Status
 from inbox.store import Store, StoreError
 from inbox.wakes import Wakes
-from inbox.wording import fill
 from inbox.work import Actor, Desk
 from outbox import commands as outbox_commands
 from outbox import deliveries, worker
@@ -74,6 +73,7 @@ from router.endpoints import Routing
 from router.reader import Router
 from router.ruleset import Rules, prepare
 from router.trial import prove
+from router.wording import fill
 
 log = logging.getLogger("hub")
 
@@ -96,7 +96,7 @@ SCRIPTS = (
 )
 FINISH = 8.0
 MEND = 5.0
-LINK_LIFE = 7 * 24 * 3600
+LINK_LIFE = 31 * 24 * 3600  # a web chat shows its last 30 days
 
 
 def now_ms() -> int:
@@ -183,7 +183,7 @@ class Hub:
                 ("routing", Counter({("", name): count for name, count in self.router.counts.items()})),
             ],
         )
-        self._use(self.live.current, prepare(self.live.current))
+        self._use(self.live.current, prepare(self.live.current, now_ms))
         self._signer: URLSafeTimedSerializer | None = None
         self._tokens = Tokens([])
         self._cli_token = ""
@@ -245,7 +245,7 @@ class Hub:
         self._reloading = asyncio.get_running_loop().create_task(self._reconnect(loaded), name="reconnect")
 
     async def _reconnect(self, loaded: Loaded) -> None:
-        rules = await asyncio.to_thread(prepare, loaded)  # thousands of routes take seconds to compile
+        rules = await asyncio.to_thread(prepare, loaded, now_ms)  # thousands of routes take seconds to compile
         if loaded is not self.live.current:
             return  # a newer one is on its way
         self._use(loaded, rules)
@@ -315,7 +315,7 @@ class Hub:
             self.deliveries,
             self.channels,
             lambda: self.live.current.settings,
-            lambda name, conversation: fill(self.live.current, name, conversation),
+            lambda name, conversation: fill(self.live.current, name, conversation, now_ms()),
             find_file,
             now_ms,
         )
@@ -381,7 +381,7 @@ class Hub:
         self.hooks[channel, outcome] += 1
 
     def _media_url(self, media: Media) -> str:
-        """Return a public address of a kept file that expires after a week."""
+        """Return a public address of a kept file that expires after a month."""
         assert self._signer is not None
         token = self._signer.dumps([media.ref.removeprefix("sha256:"), media.type, media.name])
         return f"{self.live.current.settings.public_url}/files/{token}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import aiohttp
 import msgspec
 from aiohttp import web
 
@@ -113,9 +115,28 @@ class Ask:
             raise Problem(400, "Bad parameter", f"limit must be a number from 1 to {MAX_LIMIT}")
         return int(text)
 
-    async def body(self, kind: type[Body]) -> Body:
-        """Return the JSON body, checked. Raises `Problem` 400 or 422, which says where and what."""
-        data = await self.request.read()
+    def cursor(self) -> int | None:
+        """Return the cursor of a list whose places are numbers, None for its beginning. Raises `Problem` 400."""
+        text = self.query("cursor")
+        if text and not re.fullmatch(r"[0-9]{1,15}", text):
+            raise Problem(400, "Bad parameter", "this is no cursor of this list")
+        return int(text) if text else None
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """Return the body as it came. Raises `Problem` 400 and 413."""
+        if limit is not None and (self.request.content_length or 0) > limit:
+            raise Problem(413, "The body is too large", f"at most {limit} bytes")
+        try:
+            data = await self.request.read()
+        except (web.PayloadAccessError, web.RequestPayloadError, aiohttp.ClientError):
+            raise Problem(400, "The body cannot be read") from None
+        if limit is not None and len(data) > limit:
+            raise Problem(413, "The body is too large", f"at most {limit} bytes")
+        return data
+
+    async def body(self, kind: type[Body], limit: int | None = MAX_BODY) -> Body:
+        """Return the JSON body, checked. Raises `Problem` 400, 413 or 422, which says where and what."""
+        data = await self.read(limit)
         try:
             return msgspec.json.decode(data or b"{}", type=kind)
         except msgspec.ValidationError as error:

@@ -165,7 +165,7 @@ def shunted(connect: Connect) -> typer.Typer:
 
     @app.command("list")
     def list_all(as_json: AsJson = False) -> None:
-        """List shunted payloads, oldest first. / 列出。"""
+        """List shunted payloads, newest first. / 列出。"""
 
         def work() -> None:
             found = connect().get("/shunted")

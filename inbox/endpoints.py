@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,9 @@ FILE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cache-Control": "private, max-age=3600",
 }
+
+
+NAME_LIMIT = 120
 
 
 class NoteBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -153,12 +157,13 @@ class Inbox:
 
     async def list_messages(self, ask: Ask) -> web.Response:
         """Messages, newest first; `order=asc` gives each page oldest first."""
+        order = ask.query("order")
+        if order not in {"", "asc", "desc"}:
+            raise Problem(400, "Bad parameter", "order must be asc or desc")
         conversation = await load(self.store, ask.part("id"))
-        cursor = ask.query("cursor")
-        if cursor and not cursor.isdigit():
-            raise Problem(400, "Bad parameter", "this is no cursor of this list")
-        found, following = await items(self.store, conversation, MESSAGES, int(cursor) if cursor else None, ask.limit())
-        return listing(await self._messages(conversation, found), following)
+        found, following = await items(self.store, conversation, MESSAGES, ask.cursor(), ask.limit())
+        shown = await self._messages(conversation, found)
+        return listing(shown[::-1] if order == "asc" else shown, following)
 
     async def _messages(self, conversation: Conversation, found: list[Item]) -> list[dict[str, Any]]:
         partition = conversation.place.partition
@@ -177,9 +182,11 @@ class Inbox:
     async def note(self, ask: Ask) -> web.Response:
         body = await ask.body(NoteBody)
         message_id = await self.desk.note(ask.part("id"), ask.actor, body.text)
-        author = {"kind": "agent", "id": ask.actor.id, "name": ask.actor.name}
-        shape = {"id": message_id, "direction": "note", "author": author, "text": body.text, "at": rfc3339(self.now())}
-        return answer({"message": shape}, 201)
+        place = parse_id(message_id, "m")
+        entry = (await logbook.fetch(self.store, [(place.partition, place.key)]))[0]
+        assert entry is not None  # it was written a moment ago, and the log forgets nothing
+        conversation = await load(self.store, ask.part("id"))
+        return answer({"message": shapes.message_shape(Item(0, "n", entry), conversation, None, {})}, 201)
 
     async def assign(self, ask: Ask) -> web.Response:
         body = await ask.body(AssignBody)
@@ -188,7 +195,7 @@ class Inbox:
         agent = None if body.agent is msgspec.UNSET else body.agent or ""
         if team is None and agent is None:
             raise Problem(422, "The body does not fit", "give a team, an agent, or both")
-        if team and team not in settings.teams:
+        if team is not None and team not in settings.teams:
             raise Problem(422, "There is no such team", f"teams are {', '.join(sorted(settings.teams))}")
         if agent and agent not in settings.agents:
             raise Problem(422, "There is no such agent", f"agents are {', '.join(sorted(settings.agents))}")
@@ -226,7 +233,7 @@ class Inbox:
         media: tuple[Media, ...] = ()
         if body and entry is not None:
             media = tuple(msgspec.convert(entry.rest().get("media", []), list[Media]))
-        if not index.isdigit() or int(index) >= len(media):
+        if not re.fullmatch(r"[0-9]{1,4}", index) or int(index) >= len(media):
             raise Problem(404, "There is no such file")
         name = key(place.partition, f"f:{place.key}")
         later = await self.store.do(tag(place.partition), "HGET", name, index)
@@ -240,13 +247,13 @@ class Inbox:
             data = await self.attachments.read(sha)
         except NoAttachment:
             raise Problem(404, "The file is gone") from None
-        disposition = f"attachment; filename*=UTF-8''{quote(filename or 'file')}"
+        disposition = f"attachment; filename*=UTF-8''{quote(safe_name(filename))}"
         headers = {**FILE_HEADERS, "Content-Disposition": disposition}
         return web.Response(body=data, headers=headers, content_type="application/octet-stream")
 
     async def upload(self, ask: Ask) -> web.Response:
         """Keep a file for a later reply: the body is the file, its name and type come as parameters or header."""
-        data = await ask.request.read()
+        data = await ask.read()
         if not data:
             raise Problem(422, "The file is empty")
         kind = ask.query("type") or ask.request.content_type
@@ -348,9 +355,9 @@ class Inbox:
             )
         return listing(shown)
 
-    async def list_shunted(self, _: Ask) -> web.Response:
-        found = await self.recorder.shunted([channel.name for channel in self.channels] + [""])
-        return listing([self._shunted_shape(one) for one in found])
+    async def list_shunted(self, ask: Ask) -> web.Response:
+        found, following = await self.recorder.shunted(ask.query("cursor"), ask.limit())
+        return listing([self._shunted_shape(one) for one in found], following)
 
     def _shunted_shape(self, one: Shunted) -> dict[str, Any]:
         return {
@@ -385,6 +392,12 @@ class Inbox:
         if not await self.recorder.drop_shunted(ask.part("id")):
             raise Problem(404, "There is no such shunted payload")
         return answer({"id": ask.part("id"), "state": "dropped"})
+
+
+def safe_name(name: str) -> str:
+    """Return a file name that is one: no path, nothing that a terminal or a file system takes for more than a letter."""
+    name = "".join(letter for letter in name if letter.isprintable() and letter not in '/\\:*?"<>|')
+    return name.strip(". ")[-NAME_LIMIT:] or "file"
 
 
 async def channel_states(store: Store) -> dict[str, dict[str, Any]]:

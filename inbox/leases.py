@@ -28,10 +28,11 @@ BEAT_SCRIPT = Script.load(SCRIPTS / "beat.lua")
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A partition that this worker owns; *epoch* is its fencing token."""
+    """A partition that this worker owns; *epoch* is its fencing token. *inherited*: its former owner died."""
 
     partition: int
     epoch: str
+    inherited: bool = False
 
 
 class Fenced(Exception):
@@ -63,7 +64,7 @@ class Leases:
         self._on_lose = on_lose
         self.held: dict[int, Held] = {}
         self.living: list[str] = [self.worker]
-        self._beaten = -DEAD_AFTER
+        self._beaten = 0.0
 
     async def run(self) -> None:
         """Beat, take and give up, for ever; when the store is away nothing is given up, it is only not renewed."""
@@ -78,8 +79,8 @@ class Leases:
         """Do one round. Raises `StoreError`."""
         clock = asyncio.get_running_loop().time
         living = await self._beat(self.worker)
-        late, self._beaten = clock() - self._beaten > DEAD_AFTER, clock()
-        if late:
+        last, self._beaten = self._beaten, clock()
+        if last and self._beaten - last > DEAD_AFTER:
             # The store was away, or we were: the others could not beat either, and are not dead for that.
             return
         self.living = [name for name in living if not self._outdated(name, living)]
@@ -122,12 +123,13 @@ class Leases:
             return
         epoch = await self._store.run(TAKE, tag(partition), [key(partition, "lease")], (owner, self.worker))
         if epoch:
-            held = self.held[partition] = Held(partition, str(epoch))
+            held = self.held[partition] = Held(partition, str(epoch), inherited=owner not in {"", self.worker})
             self._on_take(held)
 
     async def _give_up(self, partition: int) -> None:
-        self._lose(partition)
+        # In this order: if the store is away in between, the partition is given up once more in the next round.
         await self._store.run(TAKE, tag(partition), [key(partition, "lease")], (self.worker, ""))
+        self._lose(partition)
 
     def _lose(self, partition: int) -> None:
         if self.held.pop(partition, None) is not None:

@@ -53,6 +53,9 @@ class Page:
     next: str = ""
 
 
+Place = tuple[int, Id]
+
+
 class BadCursor(ValueError):
     """The cursor was not given out by a list."""
 
@@ -82,24 +85,35 @@ async def page(store: Store, wanted: Filter, cursor: str, limit: int) -> Page:
             return Page(found, f"{after[0]}:{after[1]}")
 
 
-def parse_cursor(cursor: str) -> tuple[int, Id] | None:
-    """Take a cursor apart. Raises `BadCursor`."""
+def parse_cursor(cursor: str, letter: str = "c") -> Place | None:
+    """Take a cursor of a list of conversations ("c"), deliveries ("d") or shunted payloads ("s") apart.
+
+    Raises `BadCursor`.
+    """
     if not cursor:
         return None
     score, _, name = cursor.partition(":")
     try:
         if not CURSOR.fullmatch(score):
             raise BadCursor("this is no cursor of this list")
-        return int(score), parse_id(name, "c")
+        return int(score), parse_id(name, letter)
     except UnknownId:
         raise BadCursor("this is no cursor of this list") from None
 
 
-async def candidates(store: Store, wanted: Filter, after: tuple[int, Id] | None, count: int) -> list[tuple[int, Id]]:
+async def candidates(store: Store, wanted: Filter, after: Place | None, count: int) -> list[Place]:
     """Return the next *count* (last activity, conversation) pairs of the best index, newest first."""
     letter, value = wanted.index()
     statuses: Sequence[str] = (wanted.status,) if wanted.status else STATUSES
     names = [f"i:s:{status}" if letter == "s" else f"i:{letter}:{value}:{status}" for status in statuses]
+    return await ranked(store, names, "c", after, count)
+
+
+async def ranked(store: Store, names: Sequence[str], letter: str, after: Place | None, count: int) -> list[Place]:
+    """Return the next *count* members of the sorted sets *names* of all partitions, highest score first.
+
+    Raises `StoreError`.
+    """
     ranges: list[tuple[str, str, tuple[str | int, ...]]] = [("+inf", "-inf", ("LIMIT", 0, count))]
     if after is not None:
         # All of one moment, however many they are, and those before it: a limit over both could cut the moment short.
@@ -112,7 +126,7 @@ async def candidates(store: Store, wanted: Filter, after: tuple[int, Id] | None,
         )
     )
     pool = [
-        (int(float(score)), Id("c", partition, member))
+        (int(float(score)), Id(letter, partition, member))
         for (partition, _, _), reply in zip(asked, replies, strict=True)
         for member, score in zip(reply[::2], reply[1::2], strict=True)
     ]

@@ -67,4 +67,6 @@ async def fetch(store: Store, places: Sequence[tuple[int, str]]) -> list[Entry |
     replies = await asyncio.gather(
         *(store.do(tag(partition), "XRANGE", key(partition, "log"), at, at) for partition, at in places)
     )
-    return [entry(partition, reply[0]) if reply else None for (partition, _), reply in zip(places, replies, strict=True)]
+    return [
+        entry(partition, reply[0]) if reply else None for (partition, _), reply in zip(places, replies, strict=True)
+    ]

@@ -16,6 +16,7 @@ from inbox.wakes import Wakes
 
 MEMORY = Script.load(Path(__file__).parent / "scripts" / "memory.lua")
 LOCK_LOOK = (0.01, 0.05)
+MOST_ITEMS = 2_000  # of one box; the oldest go first
 
 
 class ChannelMemory:
@@ -54,13 +55,15 @@ class ChannelMemory:
 
     async def post(self, box: str, item_id: str, item: str, *, keep: float) -> int:
         keys = [self._key(f"b:{box}"), self._key(f"i:{box}")]
-        _, position = await self._store.run(MEMORY, self._tag, keys, ("post", item_id, item, int(keep)))
+        arguments = ("post", item_id, item, int(keep), MOST_ITEMS)
+        position = await self._store.run(MEMORY, self._tag, keys, arguments)
         self._wakes.ring((f"{self._tag}/{box}",))
         return int(position)
 
     async def read(self, box: str, after: int) -> list[tuple[int, str]]:
-        items = await self._store.do(self._tag, "LRANGE", self._key(f"b:{box}"), after, -1)
-        return [(after + index, item) for index, item in enumerate(items, start=1)]
+        keys = [self._key(f"b:{box}"), self._key(f"i:{box}")]
+        first, items = await self._store.run(MEMORY, self._tag, keys, ("read", after))
+        return [(first + index, item.partition("\n")[2]) for index, item in enumerate(items, start=1)]
 
     async def wait(self, box: str, after: int, *, timeout: float) -> list[tuple[int, str]]:
         loop = asyncio.get_running_loop()

@@ -19,6 +19,7 @@ import msgspec
 from connectors.base import Echo, Event, Ignored, Media, Message, Notice, Receipt
 from inbox import log as logbook
 from inbox.attachments import Attachments, TooLarge
+from inbox.lists import parse_cursor, ranked
 from inbox.partitions import Id, digest, key, new_key, parse_id, partition_of, tag
 from inbox.store import Reply, Script, Store
 from inbox.wakes import Wakes
@@ -136,16 +137,15 @@ class Recorder:
         self._count(channel, "shunted")
         return str(name)
 
-    async def shunted(self, channels: Sequence[str]) -> list[Shunted]:
-        """Return everything shunted on *channels*, oldest first. Raises `StoreError`."""
-        found: list[Shunted] = []
-        for partition in sorted({partition_of(f"shunt\x00{channel}") for channel in channels}):
-            keys = await self._store.do(tag(partition), "ZRANGE", key(partition, "shunted"), 0, -1)
-            for name in keys:
-                one = await self._shunted(Id("s", partition, name))
-                if one is not None and one.channel in channels:
-                    found.append(one)
-        return sorted(found, key=lambda one: one.at)
+    async def shunted(self, cursor: str, limit: int) -> tuple[list[Shunted], str]:
+        """Return up to *limit* shunted payloads after *cursor*, newest first, and the next cursor ("" at the end).
+
+        Raises `BadCursor`, `StoreError`.
+        """
+        places = await ranked(self._store, ["shunted"], "s", parse_cursor(cursor, "s"), limit + 1)
+        found = [await self._shunted(place) for _, place in places[:limit]]
+        following = f"{places[limit - 1][0]}:{places[limit - 1][1]}" if len(places) > limit else ""
+        return [one for one in found if one is not None], following
 
     async def find_shunted(self, name: str) -> Shunted | None:
         """Return one shunted payload. Raises `UnknownId`, `StoreError`."""

@@ -46,7 +46,9 @@ class Serving:
                 return web.BaseRequest(message, payload, protocol, writer, task, loop)
             return web.Request(message, payload, protocol, writer, task, loop, client_max_size=max_body)
 
-        server = web.Server(dispatch, request_factory=build, access_log=None, keepalive_timeout=KEEPALIVE)
+        server = web.Server(
+            dispatch, request_factory=build, access_log=None, keepalive_timeout=KEEPALIVE, auto_decompress=False
+        )
         self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port, reuse_port=shared or None)

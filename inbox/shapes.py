@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,8 +52,8 @@ def conversation_shape(
         "last_message_at": rfc3339(one.last_message_at),
         "last_inbound_at": rfc3339(one.last_inbound_at),
         "first_reply_at": rfc3339(one.first_reply_at),
-        "resolved_at": rfc3339(one.resolved_at),
-        "snoozed_until": rfc3339(one.snoozed_until),
+        "resolved_at": rfc3339(one.resolved_at) if one.status == "resolved" else None,
+        "snoozed_until": rfc3339(one.snoozed_until) if one.status == "snoozed" else None,
         "messages": one.messages,
         "unread": one.last_inbound_at > one.read_at,
         "risk": one.risk or None,
@@ -84,13 +85,12 @@ def window_shape(address: Mapping[str, str], channel: str, capabilities: Capabil
 
 async def details(store: Store, found: Sequence[Conversation]) -> list[tuple[dict[str, str], dict[str, str]]]:
     """Return (contact, address record) of each conversation, in one round trip per node. Raises `StoreError`."""
-    results: list[tuple[dict[str, str], dict[str, str]]] = []
-    for one in found:
-        contact, partition = parse_id(one.contact, "k"), one.place.partition
-        contact_reply = await store.do(tag(contact.partition), "HGETALL", key(contact.partition, f"k:{contact.key}"))
-        address_reply = await store.do(tag(partition), "HGETALL", key(partition, f"a:{one.address}"))
-        results.append((pairs(contact_reply), pairs(address_reply)))
-    return results
+    contacts = [parse_id(one.contact, "k") for one in found]
+    wanted = [(contact.partition, f"k:{contact.key}") for contact in contacts]
+    wanted += [(one.place.partition, f"a:{one.address}") for one in found]
+    replies = await asyncio.gather(*(store.do(tag(place), "HGETALL", key(place, name)) for place, name in wanted))
+    records = [pairs(reply) for reply in replies]
+    return list(zip(records[: len(found)], records[len(found) :], strict=True))
 
 
 def message_shape(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from config.loading import Loaded
 from inbox.conversations import Conversation
-from inbox.wording import fill
 from router.rules import Tree, compile_routes
+from router.wording import fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class Rules:
     acknowledgement: Callable[[str, Conversation], str | None]
 
 
-def prepare(loaded: Loaded) -> Rules:
+def prepare(loaded: Loaded, now: Callable[[], int]) -> Rules:
     """Compile the routes of a configuration that has been checked."""
     settings = loaded.settings
     tree = compile_routes(loaded.routes, settings.hours, timezone=settings.timezone)
 
     def acknowledgement(name: str, conversation: Conversation) -> str | None:
-        return fill(loaded, name, conversation)
+        return fill(loaded, name, conversation, now())
 
     return Rules(tree, acknowledgement)
