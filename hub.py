@@ -364,6 +364,9 @@ class Hub:
 
     async def _replay(self, one: Shunted) -> str:
         """Run a shunted payload through its connector again; return what is still wrong, "" if it is recorded."""
+        if one.meta.get("stage") == "routing":
+            await self.recorder.log_again(one)
+            return ""
         channel = self.channels.get(one.channel)
         if channel is None or channel.connector is None or not hasattr(channel.connector, "receive"):
             return f"channel {one.channel} is not up"

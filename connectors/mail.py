@@ -26,7 +26,7 @@ from connectors.mail_imap import Account, Entry, Lost, Mailbox, Refused, Timing,
 from connectors.mail_mime import Limits
 from connectors.mail_parse import Job, Parsed, digest, salvage
 from connectors.mail_smtp import Relay, Submission, compose, recipient_of
-from connectors.mail_thread import chain, domain, known_ids, our_id, read_handle, write_handle
+from connectors.mail_thread import ascii_address, chain, known_ids, our_id, read_handle, write_handle
 from connectors.sandbox import Exhausted, Failed, Sandbox
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class MailOptions(Options):
     def _is_address(cls, value: str) -> str:
         if not ADDRESS.fullmatch(value):
             raise ValueError("not a mail address; expected name@host")
-        domain(value)
+        ascii_address(value)
         return value.lower()
 
 
@@ -203,8 +203,8 @@ class Mail:
                 self._submission = Submission(relay, self._context(smtp), timeout=self._timing.answer * 3)
             except Refused as error:
                 raise BadOptions(str(error)) from None
-        sender = "" if message.auto else options.address
-        await self._submission.submit(mail, sender, recipient_of(message, handle), message.leaving)
+        own, recipient = ascii_address(options.address), recipient_of(message, handle)
+        await self._submission.submit(mail, own, recipient, message.leaving, auto=message.auto)
         identifier = our_id(message.id, options.address)
         refs = chain([*handle.refs, *known_ids(message.refs)], [], identifier)
         subject = handle.subject or message.subject

@@ -132,8 +132,10 @@ def _decode(data: bytes, name: str, *, thorough: bool) -> str:
         return data[3:].decode("utf-8", "replace")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and len(data) % 2 == 0:
         return data.decode("utf-16", "replace")
-    if name == "gb18030" and _is_east_asian_utf8(data):
-        return data.decode("utf-8")
+    if name == "gb18030":
+        text = _strict(data, "utf-8")
+        if text is not None and _is_east_asian(text):
+            return text
     if name:
         text = _strict(data, name)
         if text is None:
@@ -141,8 +143,9 @@ def _decode(data: bytes, name: str, *, thorough: bool) -> str:
         if text is not None:
             return text
     text = _strict(data, "utf-8")
-    if text is None:
-        text = _chinese(data)
+    if text is None or (not _is_east_asian(text) and min(map(len, HIGH.findall(data[:SAMPLE])), default=0) >= 4):
+        # A few Chinese words in GBK ("谢谢") happen to be valid UTF-8, of other scripts.
+        text = _chinese(data) or text
     if text is None and thorough:
         text = _guess(data)
     return text if text is not None else _replaced(data)
@@ -165,10 +168,9 @@ def _nearly(data: bytes, name: str) -> str | None:
     return text if good > 0 and bad <= 1 + good // 50 else None
 
 
-def _is_east_asian_utf8(data: bytes) -> bool:
-    """Tell whether *data* labelled GBK is UTF-8 after all: valid, and beyond ASCII only letters of Chinese mail."""
-    text = _strict(data, "utf-8")
-    return text is not None and all(
+def _is_east_asian(text: str) -> bool:
+    """Tell whether everything beyond ASCII in *text* is what Chinese mail uses: hanzi, kana, wide forms, symbols."""
+    return all(
         "\u2e80" <= letter <= "\ufaff" or "\u2000" <= letter <= "\u2bff" or letter >= "\uff00" or letter in "\xa0·×°"
         for letter in text[:SAMPLE]
         if letter > "\x7f"

@@ -110,9 +110,10 @@ def tokens(source: str) -> Tokens:
         if start > position:
             found.append(source[position:start])
         name = mark[1]
-        if name is None:
-            end = source.find("-->", start + 4) if source.startswith("<!--", start) else source.find(">", start) - 2
-            position = end + 3 if end >= start - 1 else len(source)
+        if name is None:  # a comment, a declaration, a stray closing mark
+            last = "-->" if source.startswith("<!--", start) else ">"
+            end = source.find(last, mark.end())
+            position = end + len(last) if end >= 0 else len(source)
             continue
         whole = WHOLE.match(source, mark.end()) if quotes else None
         quotes = quotes and whole is not None

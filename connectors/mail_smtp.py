@@ -26,9 +26,10 @@ from aiosmtplib import (
 from msgspec import Struct
 
 from connectors.base import BadOptions, Outbound, Rejected, SendError, Throttled, Uncertain, Unreachable
-from connectors.mail_thread import Handle, domain, known_ids, our_id, reply_subject
+from connectors.mail_mime import MEDIA_TYPE
+from connectors.mail_thread import Handle, ascii_address, domain, known_ids, our_id, reply_subject
 
-CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 PLAIN_ADDRESS = re.compile(r"[^\s<>@,;:\"()\[\]\\]{1,64}@[^\s<>@,;:\"()\[\]\\]{1,255}")
 WIRE = policy.SMTP.clone(cte_type="7bit", max_line_length=76)
 """Seven bits only: not every server on the way takes more, and a signature breaks if one converts."""
@@ -53,7 +54,7 @@ class Relay(Struct, frozen=True):
         return f"Relay(host={self.host!r}, port={self.port})"
 
 
-async def compose(message: Outbound, handle: Handle, address: str, name: str) -> EmailMessage:
+async def compose(message: Outbound, handle: Handle, address: str, name: str) -> bytes:
     """Return *message* as a mail from *address* that continues the thread of *handle*.
 
     Raises `Rejected` when a header would hold a line break or another control character: it would
@@ -62,8 +63,8 @@ async def compose(message: Outbound, handle: Handle, address: str, name: str) ->
     recipient = recipient_of(message, handle)
     subject = message.subject or (reply_subject(handle.subject) if handle.subject else "")
     refs = tuple(dict.fromkeys([*handle.refs, *known_ids(message.refs)]))
-    named = [file.name for file in message.media] + [file.type for file in message.media]
-    for value in (subject, name, address, recipient, message.author, *refs, *named):
+    named = [text for file in message.media for text in (file.name, file.type)]
+    for value in (subject, handle.subject, name, address, message.author, *refs, *named):
         if CONTROLS.search(value):
             raise Rejected("a header of the mail holds a line break or another control character")
     mail = EmailMessage(policy=WIRE)
@@ -79,13 +80,24 @@ async def compose(message: Outbound, handle: Handle, address: str, name: str) ->
         # RFC 3834 §5: so that no other machine answers this one.
         mail["Auto-Submitted"] = "auto-replied"
         mail["X-Auto-Response-Suppress"] = "All"
+    files = [await file.read() for file in message.media]
+    try:
+        # Encoding 20 MB takes most of a second: not on the loop.
+        return await asyncio.to_thread(_write, mail, message, files)
+    except ValueError:
+        raise Rejected("the mail holds characters that cannot be written") from None
+
+
+def _write(mail: EmailMessage, message: Outbound, files: list[bytes]) -> bytes:
     mail.set_content(message.text, subtype="plain", charset="utf-8")
     if message.html:
         mail.add_alternative(message.html, subtype="html", charset="utf-8")
-    for file in message.media:
-        family, _, kind = file.type.partition("/")
-        mail.add_attachment(await file.read(), maintype=family, subtype=kind or "octet-stream", filename=file.name)
-    return mail
+    for file, content in zip(message.media, files, strict=True):
+        # A mail or multipart inside a mail may not be in base64 (RFC 2046 §5.2.1): it goes as plain bytes.
+        plain = not MEDIA_TYPE.fullmatch(file.type) or file.type.startswith(("message/", "multipart/"))
+        family, _, kind = ("application/octet-stream" if plain else file.type).partition("/")
+        mail.add_attachment(content, maintype=family, subtype=kind, filename=file.name)
+    return mail.as_bytes()
 
 
 def recipient_of(message: Outbound, handle: Handle) -> str:
@@ -101,7 +113,7 @@ def recipient_of(message: Outbound, handle: Handle) -> str:
     if not PLAIN_ADDRESS.fullmatch(recipient) or CONTROLS.search(recipient) or not recipient.split("@")[0].isascii():
         raise Rejected("the recipient's mail address cannot be written to")
     try:
-        return f"{recipient.rpartition('@')[0]}@{domain(recipient)}"
+        return ascii_address(recipient)
     except ValueError:
         raise Rejected("the recipient's mail domain is not valid") from None
 
@@ -122,21 +134,19 @@ class Submission:
         self._null_sender = True
 
     async def submit(
-        self, mail: EmailMessage, sender: str, recipient: str, leaving: Callable[[], Awaitable[None]]
+        self, mail: bytes, own: str, recipient: str, leaving: Callable[[], Awaitable[None]], *, auto: bool
     ) -> None:
-        """Hand *mail* to the server; *leaving* is awaited directly before its content goes.
+        """Hand *mail* from *own* to the server; *leaving* is awaited directly before its content goes.
 
-        An empty *sender* is the null sender of automatic mail; where the server refuses that, the
-        mail's own From address takes its place. Raises a `SendError`.
+        Automatic mail (*auto*) has the null sender; where the server refuses that, *own* takes its
+        place. Raises a `SendError`.
         """
-        content = mail.as_bytes()
-        own = mail["From"].addresses[0].addr_spec
         async with self._lock:
             client = await self._connected()
             try:
-                await self._envelope(client, sender, own, recipient)
+                await self._envelope(client, own, recipient, auto=auto)
                 await leaving()
-                await self._content(client, content)
+                await self._content(client, mail)
             except SendError:
                 await self._reset(client)
                 raise
@@ -199,9 +209,9 @@ class Submission:
             raise _unreached(error) from None
         return client
 
-    async def _envelope(self, client: aiosmtplib.SMTP, sender: str, own: str, recipient: str) -> None:
+    async def _envelope(self, client: aiosmtplib.SMTP, own: str, recipient: str, *, auto: bool) -> None:
         try:
-            await self._from(client, sender if self._null_sender else own, own)
+            await self._from(client, "" if auto and self._null_sender else own, own)
             await client.rcpt(recipient)
         except SMTPSenderRefused as error:
             raise _refusal(error, "the SMTP server refuses our sender address", BadOptions) from None
@@ -259,7 +269,7 @@ def _address(name: str, address: str) -> Address:
 def _refusal(error: SMTPResponseException, text: str, final: type[SendError]) -> SendError:
     """Name the failure for a reply code (RFC 5321 §4.2): 4xx will pass, 5xx will not."""
     code = str(error.code)
-    if error.code == 421 or not 400 <= error.code < 600:
+    if error.code in (421, 503) or not 400 <= error.code < 600:  # 503: the dialogue went wrong, not this mail
         return Unreachable(f"{text} for now (code {code})", code=code)
     if error.code in (450, 451):
         return Throttled(f"{text} for now (code {code})", retry_after=GREYLISTED, code=code)

@@ -82,6 +82,11 @@ def known_ids(refs: Iterable[str]) -> list[str]:
     return [match[1] for match in found if match]
 
 
+def ascii_address(address: str) -> str:
+    """Return *address* with its host part in ASCII. Raises `ValueError` if it can have none."""
+    return f"{address.rpartition('@')[0]}@{domain(address)}"
+
+
 def chain(references: list[str], answered: list[str], own: str) -> tuple[str, ...]:
     """Return the thread from *references* and *answered* (In-Reply-To) up to *own*, shortened in the middle."""
     ids = [found for found in dict.fromkeys([*references, *answered, own]) if found]

@@ -54,10 +54,15 @@ class Attachments:
             return digest
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).rename(path)
+            draft = Path(file.name)
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                draft.unlink()
+                raise
+        draft.rename(path)
         directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)

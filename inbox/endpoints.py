@@ -29,14 +29,12 @@ from inbox.store import Store
 from inbox.timeline import MESSAGES, Item, items
 from inbox.work import Desk
 
+NAME_LIMIT = 120
 FILE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cache-Control": "private, max-age=3600",
 }
-
-
-NAME_LIMIT = 120
 
 
 class NoteBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -395,7 +393,7 @@ class Inbox:
 
 
 def safe_name(name: str) -> str:
-    """Return a file name that is one: no path, nothing that a terminal or a file system takes for more than a letter."""
+    """Return a file name that is one: no path, nothing that a terminal or a file system takes for a command."""
     name = "".join(letter for letter in name if letter.isprintable() and letter not in '/\\:*?"<>|')
     return name.strip(". ")[-NAME_LIMIT:] or "file"
 

@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 import msgspec
 
-from connectors.base import Media, SendError
+from connectors.base import Media, SendError, Unreachable
 from inbox import log as logbook
 from inbox.attachments import Attachments, TooLarge
 from inbox.channels import Channels
 from inbox.leases import Held
 from inbox.partitions import key, tag
 from inbox.recording import Rest
-from inbox.store import Store
+from inbox.store import Store, StoreError
 from inbox.wakes import Wakes
 
 log = logging.getLogger(__name__)
@@ -73,21 +73,29 @@ class Fetching:
         known = await self._store.do(tag(partition), "HGET", key(partition, f"f:{position}"), index)
         tries = msgspec.json.decode(known, type=Fetched).tries if known else 0
         media = msgspec.json.decode(entry.fields["b"], type=Rest).media[int(index)]
+        retryable = False
         try:
             result = await self._fetch(entry.fields["ch"], media)
         except SendError as error:
-            if error.retryable and tries < len(WAITS):
-                waiting = Fetched(error=str(error), tries=tries + 1)
-                await self._note(partition, job, waiting)
-                await self._store.do(tag(partition), "ZADD", key(partition, DUE), self._now() + WAITS[tries], job)
-                return
-            result = Fetched(error=str(error))
+            result, retryable = Fetched(error=str(error)), error.retryable
         except TooLarge as error:
             result = Fetched(error=str(error))
+        except StoreError:
+            raise
+        except Exception as error:
+            # A fault of the connector or of our disk: the files behind this one must not wait for it.
+            log.exception("a file of channel %s could not be fetched", entry.fields["ch"])
+            result, retryable = Fetched(error=f"the hub failed ({type(error).__name__})"), True
+        if retryable and tries < len(WAITS):
+            await self._note(partition, job, msgspec.structs.replace(result, tries=tries + 1))
+            await self._store.do(tag(partition), "ZADD", key(partition, DUE), self._now() + WAITS[tries], job)
+            return
         await self._done(partition, job, result)
 
     async def _fetch(self, channel_name: str, media: Media) -> Fetched:
         channel = self._channels.get(channel_name)
+        if channel is not None and channel.connector is None:
+            raise Unreachable(f"channel {channel_name} is down")
         if channel is None or channel.fetcher is None:
             return Fetched(error=f"channel {channel_name} cannot download files")
         got = await channel.fetcher.fetch(media)

@@ -6,9 +6,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from connectors.base import Event, Listener
+from connectors.base import ConnectorError, Event, Listener
 from inbox.channels import Channel, Channels
 from inbox.leases import Held
+from inbox.logs import place
 from inbox.partitions import partition_of
 from inbox.recording import Recorder
 from inbox.store import StoreError
@@ -74,7 +75,8 @@ class Listening:
                     wait = RESTART[0]
                 reason = "the listener ended"
             except Exception as error:  # noqa: BLE001  # whatever it is, the channel must come back
-                reason = f"{type(error).__name__}: {error}"
+                # Only errors of the contract promise that they hold nothing personal.
+                reason = f"{type(error).__name__}: {error}" if isinstance(error, ConnectorError) else place(error)
             channel.mark("degraded", reason, self._now())
             log.warning("channel %s does not listen: %s", channel.name, reason)
             await asyncio.sleep(wait)

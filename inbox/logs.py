@@ -5,20 +5,27 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor
 
+from connectors.base import ConnectorError
+
 # What must never be written even if a library puts it into a message: keys, tokens, phones, mail addresses.
 REDACTIONS = (
-    (re.compile(r"(?i)((?:access_token|token|secret|password|key|sign|signature)=)[^&\s\"']+"), r"\1…"),
+    (re.compile(r"(?i)((?:token|secret|password|passwd|key|sign|signature)=)[^&\s\"']+"), r"\1…"),
+    (re.compile(r"(?i)((?:token|secret|password|passwd|key|signature)[\"']\s*:\s*)([\"'])[^\"']*[\"']"), r"\1\2…\2"),
     (re.compile(r"(?i)(bearer\s+)[\w.~+/-]+=*"), r"\1…"),
     (re.compile(r"(://[^/\s:@]*:)[^@\s/]+@"), r"\1…@"),
     (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), "…@…"),
-    (re.compile(r"(?<![\w.-])\+?\d{11,15}(?![\w.-])"), "…"),
+    # Letters of ours before or after a number make it an id; Chinese ones do not.
+    (re.compile(r"(?<![A-Za-z0-9_.-])\+?[0-9]{11,15}(?![A-Za-z0-9_.-])"), "…"),
+    (re.compile(r"(?<![A-Za-z0-9_.-])(?:\+86[ -]?)?1[0-9]{2}[ -][0-9]{4}[ -][0-9]{4}(?![A-Za-z0-9_.-])"), "…"),
 )
-CONTROL = re.compile(r"[\x00-\x1f\x7f\x9b]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def redact(text: str) -> str:
@@ -26,6 +33,35 @@ def redact(text: str) -> str:
     for pattern, replacement in REDACTIONS:
         text = pattern.sub(replacement, text)
     return CONTROL.sub(" ", text)
+
+
+def place(error: BaseException) -> str:
+    """Say what *error* is and where it arose, without its message, which may hold personal data."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f" at {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace is not None else ""
+    return f"{type(error).__name__}{where}"
+
+
+def told(error: BaseException) -> str:
+    """Return the traceback of *error* and of what caused it; messages only of errors that promise to hold no data."""
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    text = f"{told(before)}\nwhich led to\n" if before is not None else ""
+    words = error.strerror if isinstance(error, OSError) else str(error) if isinstance(error, ConnectorError) else ""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"{text}{frames}{type(error).__name__}" + (f": {words}" if words else "")
+
+
+def unfold(_: Any, __: str, event: EventDict) -> EventDict:
+    """Turn an exception into text."""
+    info = event.pop("exc_info", None)
+    error = info if isinstance(info, BaseException) else info[1] if isinstance(info, tuple) else None
+    if info is True:
+        error = sys.exc_info()[1]
+    if error is not None:
+        event["exception"] = told(error)
+    return event
 
 
 def clean(_: Any, __: str, event: EventDict) -> EventDict:
@@ -42,7 +78,7 @@ def configure(style: str = "console", level: int = logging.INFO) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        unfold,
         clean,
     ]
     last: Processor = (

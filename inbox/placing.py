@@ -24,6 +24,9 @@ from inbox.store import Store
 
 REOPEN_FOR = 3 * 24 * 3600 * 1000
 SUBJECT_LIMIT = 120
+CLOCKS_DIFFER = 5_000
+CHUNK = 500
+LOOK_AHEAD = 20  # chunks of the log; a message is placed moments after it is logged
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +114,16 @@ class Placer:
     async def _referred(self, origin: Origin) -> str | None:
         """Return the conversation of a message that this one answers, if it was on the same channel."""
         for reference in origin.rest.refs:
-            partition = receipt_partition(origin.channel, reference)
-            mark = digest(origin.channel, "ref", reference)
-            found: str | None = await self._store.do(tag(partition), "HGET", key(partition, f"refs:{mark[:2]}"), mark)
+            found = await self._reference(origin.channel, reference)
             if found:
                 return found
         return None
+
+    async def _reference(self, channel: str, external_id: str) -> str | None:
+        partition = receipt_partition(channel, external_id)
+        mark = digest(channel, "ref", external_id)
+        found: str | None = await self._store.do(tag(partition), "HGET", key(partition, f"refs:{mark[:2]}"), mark)
+        return found
 
     async def refer(self, channel: str, external_id: str, conversation_id: str) -> None:
         """Remember that answers to *external_id* belong to a conversation. Raises `StoreError`."""
@@ -124,6 +131,30 @@ class Placer:
         mark = digest(channel, "ref", external_id)
         # The first one holds: a reader that starts again knows an address's latest conversation, not each message's.
         await self._store.do(tag(partition), "HSETNX", key(partition, f"refs:{mark[:2]}"), mark, conversation_id)
+
+    async def verdict(self, message: Id) -> Entry | None:
+        """Return the log entry by which an inbound message found its conversation, or was ignored; None if none did.
+
+        Raises `StoreError`.
+        """
+        event = (await logbook.fetch(self._store, [(message.partition, message.key)]))[0]
+        if event is None or event.type not in logbook.INBOUND:
+            return None
+        partition, item, after = message.partition, message.key, event.id
+        known = await self._reference(event.fields["ch"], event.fields["x"])
+        if known and parse_id(known, "c").partition != partition:
+            # A colleague's mail: it stands in the log of the conversation, whose node may have another clock.
+            partition, item = parse_id(known, "c").partition, f"{item}@{message.partition}"
+            after = f"{event.ms - CLOCKS_DIFFER}-0"
+        for _ in range(LOOK_AHEAD):
+            entries = await logbook.read(self._store, partition, after, CHUNK)
+            for entry in entries:
+                if entry.type in {logbook.PLACED, logbook.IGNORED} and entry.fields["m"] == item:
+                    return entry
+            if len(entries) < CHUNK:
+                return None
+            after = entries[-1].id
+        return None
 
     async def place(self, held: Held, origin: Origin, spot: Spot, decided: Decided) -> Placed:
         """Append *origin* to its conversation, opening one if need be.

@@ -114,8 +114,13 @@ class Recorder:
         self.counts[channel, "received"] += 1
         self.counts[channel, outcome] += 1
 
-    async def shunt(self, channel: str, raw: bytes, error: str, meta: Mapping[str, Any], now: int) -> str:
-        """Keep durably what could not be parsed; return its id. Raises `StoreError`."""
+    async def shunt(
+        self, channel: str, raw: bytes, error: str, meta: Mapping[str, Any], now: int, *, received: bool = True
+    ) -> str:
+        """Keep durably what could not be parsed; return its id. Raises `StoreError`.
+
+        *received* is False for what was counted when it was recorded, and could not be routed later.
+        """
         partition = partition_of(f"shunt\x00{channel}")
         name = Id("s", partition, new_key())
         fields = (
@@ -134,8 +139,17 @@ class Recorder:
             tag(partition),
             [("HSET", key(partition, f"s:{name.key}"), *fields), ("ZADD", key(partition, "shunted"), now, name.key)],
         )
-        self._count(channel, "shunted")
+        if received:
+            self._count(channel, "shunted")
         return str(name)
+
+    async def log_again(self, one: Shunted) -> None:
+        """Append an entry that could not be routed to its log once more: its readers try anew. Raises `StoreError`."""
+        partition = int(str(one.meta["log"]).partition(":")[0])
+        fields = msgspec.json.decode(one.raw, type=dict[str, str])
+        flat = [word for pair in fields.items() for word in pair]
+        await self._store.do(tag(partition), "XADD", key(partition, "log"), "*", *flat)
+        self._wakes.ring((f"p{partition}",))
 
     async def shunted(self, cursor: str, limit: int) -> tuple[list[Shunted], str]:
         """Return up to *limit* shunted payloads after *cursor*, newest first, and the next cursor ("" at the end).

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 from prometheus_client import generate_latest
@@ -15,7 +17,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from inbox.channels import Channels
 from inbox.conversations import pairs
 from inbox.partitions import COUNT, key, shared_key, tag
-from inbox.store import Store, StoreError
+from inbox.store import Script, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,7 @@ EVERY = 1.0
 OUTCOMES = ("received", "recorded", "duplicate", "ignored", "shunted")
 STATES = ("up", "degraded", "down")
 Counts = Counter[tuple[str, str]]
+COUNT_SCRIPT = Script.load(Path(__file__).parent / "scripts" / "count.lua")
 
 
 class Status:
@@ -32,6 +35,7 @@ class Status:
         self._store = store
         self._channels = channels
         self._counters = counters
+        self._process = secrets.token_hex(6)
         self._passed: dict[str, Counts] = {}
         self._said: dict[str, bytes] = {}
 
@@ -47,12 +51,13 @@ class Status:
     async def share(self) -> None:
         """Pass on what is new. Raises `StoreError`."""
         for name, counts in self._counters():
-            passed = self._passed.setdefault(name, Counter())
-            for what, count in list(counts.items()):
-                new = count - passed[what]
-                if new:
-                    await self._store.do("hub", "HINCRBY", shared_key("hub", name), " ".join(what), new)
-                    passed[what] = count
+            if self._passed.get(name) == counts:
+                continue
+            now = counts.copy()
+            flat = [word for what, count in now.items() for word in (" ".join(what), count)]
+            keys = [shared_key("hub", name), shared_key("hub", f"{name}:{self._process}")]
+            await self._store.run(COUNT_SCRIPT, "hub", keys, flat)
+            self._passed[name] = now
         for channel in self._channels:
             said = msgspec.json.encode(
                 {

@@ -37,7 +37,8 @@ SLOTS = 16384
 MAX_BATCHES = 4
 MAX_BATCH = 512
 MAX_WAITING = 20_000
-ANSWER_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 2.5  # WeChat hangs up after 5 s: a store that is silent must become a 503 well before
+LOOKS = 5
 CONNECT_TIMEOUT = 2.0
 CONNECT_ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError, AttributeError, TypeError)
 
@@ -184,14 +185,13 @@ class Link:
             if self._pending:
                 self._flush()
 
-    def _watch(self, last: int = -1) -> None:
+    def _watch(self, seen: int = -1, quiet: int = 0) -> None:
         """Give the connection up when commands wait and not one answer came for a while (a half-open peer)."""
-        if self._waiting and self._seen == last and self._connection is not None:
-            writer = self._connection._writer  # noqa: SLF001
-            if writer is not None:
-                writer.transport.abort()
+        quiet = quiet + 1 if self._waiting and self._seen == seen else 0
+        if quiet >= LOOKS and self._writer is not None:
+            self._writer.transport.abort()
             return
-        self._watchdog = self._loop.call_later(self._patience, self._watch, self._seen if self._waiting else -1)
+        self._watchdog = self._loop.call_later(self._patience / LOOKS, self._watch, self._seen, quiet)
 
     def _fail(self, error: StoreError) -> None:
         self._batches.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from inbox.store import Store
 from inbox.wakes import Wakes
 
 TRIES = 8
+MOST_TAGS = 100
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -73,13 +75,7 @@ class Desk:
 
     async def reopen(self, conversation_id: str, actor: Actor) -> Conversation:
         """Open a conversation that is resolved, pending or snoozed."""
-
-        def change(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
-            if now.status == "open":
-                return {}, {}
-            return {"status": "open", "snoozed_until": 0}, {"from": now.status}
-
-        return await self._change(conversation_id, actor, "reopened", change)
+        return await self._change(conversation_id, actor, "reopened", _open)
 
     async def snooze(self, conversation_id: str, actor: Actor, until: int) -> Conversation:
         """Put a conversation aside until *until* or until the customer writes. Raises `Refusal` for the past."""
@@ -100,11 +96,15 @@ class Desk:
         for name in add:
             if not name.strip() or "," in name or len(name) > 60:
                 raise Refusal("a tag is 1 to 60 characters without a comma")
+        if len(add) > MOST_TAGS:
+            raise Refusal(f"at most {MOST_TAGS} tags")
 
         def change(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
             tags = tuple(dict.fromkeys([*(one for one in now.tags if one not in remove), *add]))
             if tags == now.tags:
                 return {}, {}
+            if len(tags) > MOST_TAGS:
+                raise Refusal(f"at most {MOST_TAGS} tags")
             return {"tags": tags}, {"tags": list(tags)}
 
         return await self._change(conversation_id, actor, "tagged", change)
@@ -133,9 +133,10 @@ class Desk:
         name, slot = key(held.partition, "snoozed"), tag(held.partition)
         for one in await self._store.do(slot, "ZRANGEBYSCORE", name, "-inf", self._now()):
             conversation = await load(self._store, f"c{held.partition}-{one}")
-            if conversation.status == "snoozed" and conversation.snoozed_until <= self._now():
-                await self.reopen(conversation.id, HUB)
-            await self._store.do(slot, "ZREM", name, one)
+            asleep = conversation.status == "snoozed" and conversation.snoozed_until <= self._now()
+            values, story = _open(conversation) if asleep else ({}, {})
+            with contextlib.suppress(Conflict):  # it has just been touched; the next turn looks again
+                await self._commit(conversation, HUB, "reopened" if asleep else "", values, story, awake=True)
         later = await self._store.do(slot, "ZRANGE", name, 0, 0, "WITHSCORES")
         return int(float(later[1])) if later else None
 
@@ -153,7 +154,7 @@ class Desk:
             if not values:
                 return conversation
             try:
-                await self._commit(conversation, actor, event, values, story, snooze)
+                await self._commit(conversation, actor, event, values, story, snooze=snooze)
             except Conflict:
                 continue
             return await load(self._store, conversation_id)
@@ -166,7 +167,9 @@ class Desk:
         event: str,
         values: dict[str, Any],
         story: dict[str, Any],
-        snooze: int | None,
+        *,
+        snooze: int | None = None,
+        awake: bool = False,
     ) -> Committed:
         place: Id = conversation.place
         logged: list[tuple[str, list[Value]]] = []
@@ -182,10 +185,18 @@ class Desk:
                 set=values,
                 log=logged,
                 marks=(("snoozed", snooze, place.key),) if snooze is not None else (),
+                unmarks=(("snoozed", place.key),) if awake else (),
             ),
         )
         self._wakes.ring((f"p{place.partition}",))
         return done
+
+
+def _open(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what opens a conversation, and the story of it; nothing if it is open."""
+    if now.status == "open":
+        return {}, {}
+    return {"status": "open", "snoozed_until": 0}, {"from": now.status}
 
 
 def encode(actor: Actor) -> str:

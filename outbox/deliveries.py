@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,25 @@ import msgspec
 
 from connectors.base import Media
 from inbox import log as logbook
-from inbox.conversations import Change, Conversation, Value, commit, pairs, text
+from inbox.conversations import Change, Conflict, Conversation, Value, commit, load, pairs, text
 from inbox.leases import Fenced, Held
-from inbox.partitions import COUNT, Id, digest, key, new_key, parse_id, tag
+from inbox.lists import parse_cursor, ranked
+from inbox.partitions import Id, digest, key, new_key, parse_id, tag
 from inbox.recording import receipt_partition
 from inbox.store import Script, Store
 from inbox.wakes import Wakes
 
 SCRIPTS = Path(__file__).parent / "scripts"
 CLAIM = Script.load(SCRIPTS / "claim.lua")
+RECLAIM = Script.load(SCRIPTS / "reclaim.lua")
+PART = Script.load(SCRIPTS / "part.lua")
 LEAVE = Script.load(SCRIPTS / "leave.lua")
 SETTLE = Script.load(SCRIPTS / "settle.lua")
 RECEIPT = Script.load(SCRIPTS / "receipt.lua")
 FINAL = frozenset({"sent", "delivered", "read", "failed", "dead", "uncertain"})
+CLAIM_MS = 10_000
 SENDER_MS = 60_000
+TRIES = 64  # each time another one got in first; so many people do not write into one conversation at once
 
 
 class NoDelivery(LookupError):
@@ -111,13 +117,30 @@ class Deliveries:
     async def enqueue(
         self, conversation: Conversation, reply: Reply, now: int, *, also: dict[str, Any] | None = None
     ) -> tuple[Delivery, bool]:
-        """Owe *reply* to the customer; return the delivery and whether it is new. Raises `StoreError`.
+        """Owe *reply* to the customer; return the delivery and whether it is new. Raises `Conflict`, `StoreError`.
 
         The same conversation and *client_id* give the delivery that is there already. *also* sets
         further fields of the conversation in the same step.
         """
         place = conversation.place
         name = digest(conversation.id, "client", reply.client_id) if reply.client_id else new_key()
+        for _ in range(TRIES):
+            try:
+                done = await commit(self._store, place.partition, self._owed(conversation, name, reply, now, also))
+                break
+            except Conflict:
+                conversation = await load(self._store, conversation.id)
+        else:
+            raise Conflict
+        delivery = await self.load(f"d{place.partition}-{name}")
+        self._wakes.ring((f"o{place.partition}", f"p{place.partition}"))
+        return delivery, done.fresh
+
+    def _owed(
+        self, conversation: Conversation, name: str, reply: Reply, now: int, also: dict[str, Any] | None
+    ) -> Change:
+        """Build the change that owes *reply*; a person's answer must know how the conversation stands."""
+        place = conversation.place
         values: dict[str, Any] = {"last_message_at": max(now, conversation.last_message_at)}
         if reply.author.kind == "agent":
             values["status"] = "pending" if conversation.status in ("open", "snoozed") else conversation.status
@@ -132,8 +155,9 @@ class Deliveries:
             *("conv", place.key, "channel", conversation.channel, "address", conversation.address),
             *("state", "queued", "created", now, "due", now, "changed", now, "attempts", 0),
         ]
-        change = Change(
+        return Change(
             id=place.key,
+            version=conversation.version if "status" in values else None,
             unless=f"d:{name}",
             set=values,
             count=(("messages", 1),),
@@ -142,10 +166,6 @@ class Deliveries:
             link=(1, f"d:{name}", "message"),
             queue=((f"q:{place.key}", name, now),),
         )
-        done = await commit(self._store, place.partition, change)
-        delivery = await self.load(f"d{place.partition}-{name}")
-        self._wakes.ring((f"o{place.partition}", f"p{place.partition}"))
-        return delivery, done.fresh
 
     async def load(self, delivery_id: str) -> Delivery:
         """Return a delivery. Raises `UnknownId`, `NoDelivery`, `StoreError`."""
@@ -157,11 +177,13 @@ class Deliveries:
 
     async def load_many(self, places: Sequence[Id]) -> list[Delivery | None]:
         """Return deliveries in the order asked for. Raises `StoreError`."""
-        found: list[Delivery | None] = []
-        for place in places:
-            reply = await self._store.do(tag(place.partition), "HGETALL", key(place.partition, f"d:{place.key}"))
-            found.append(from_hash(place.partition, place.key, pairs(reply)) if reply else None)
-        return found
+        replies = await asyncio.gather(
+            *(self._store.do(tag(one.partition), "HGETALL", key(one.partition, f"d:{one.key}")) for one in places)
+        )
+        return [
+            from_hash(place.partition, place.key, pairs(reply)) if reply else None
+            for place, reply in zip(places, replies, strict=True)
+        ]
 
     async def due(self, partition: int, now: int, count: int) -> tuple[list[str], int | None]:
         """Return keys of deliveries that are due, and when the next one will be. Raises `StoreError`."""
@@ -175,12 +197,19 @@ class Deliveries:
         )
         return ready, int(float(later[1])) if later else None
 
+    async def reclaim(self, held: Held, now: int) -> None:
+        """Make due what the partition's former owner was sending. Raises `Fenced`, `StoreError`."""
+        arguments = (held.epoch, now, SENDER_MS)
+        if await self._store.run(RECLAIM, tag(held.partition), [key(held.partition, "due")], arguments) < 0:
+            raise Fenced
+
     async def claim(self, held: Held, name: str, now: int) -> tuple[Delivery, bool] | None:
         """Take a due delivery to send it; True = an earlier attempt may have left. None if it is no longer due.
 
         Raises `Fenced`, `StoreError`.
         """
-        arguments = (held.epoch, name, now, SENDER_MS)
+        # Only for a claim whose answer was lost: a task that lives is not started again, a dead owner's is reclaimed.
+        arguments = (held.epoch, name, now, CLAIM_MS)
         reply = await self._store.run(CLAIM, tag(held.partition), [key(held.partition, "due")], arguments)
         match reply[0]:
             case "gone":
@@ -215,16 +244,21 @@ class Deliveries:
         code: str = "",
         due: int | None = None,
         refund: bool = False,
+        expect: str | None = None,
+        drop: bool = False,
         force: bool = False,
         requeue: bool = False,
         values: Sequence[Value] = (),
     ) -> str:
-        """Record an outcome and return the state that holds now. Raises `Fenced`, `NoDelivery`, `StoreError`."""
+        """Record an outcome and return the state that holds now.
+
+        *refund* gives the reply window its message back; *drop* keeps it out of the dead letters. Raises
+        `NotNow` if the state is not the one to *expect*, `Fenced`, `NoDelivery`, `StoreError`.
+        """
         place = delivery.place
         final = state in FINAL
         parts: dict[str, Any] = {
             "key": place.key,
-            "epoch": held.epoch if held else None,
             "attempt": str(delivery.attempts) if held else None,
             "state": state,
             "at": now,
@@ -232,6 +266,8 @@ class Deliveries:
                 ["error", error, "code", code, "changed", now, "left", "0", *(("due", due) if due else ()), *values]
             ),
             "due": due,
+            "expect": expect,
+            "drop": drop or None,
             "final": final or None,
             "force": force or None,
             "requeue": requeue or None,
@@ -243,12 +279,12 @@ class Deliveries:
         }
         packed = msgspec.msgpack.encode({name: part for name, part in parts.items() if part is not None})
         reply = await self._store.run(SETTLE, tag(place.partition), [key(place.partition, "log")], (packed,))
-        if reply[0] == "fenced":
-            raise Fenced
         if reply[0] == "gone":
             if held is not None:
                 raise Fenced
             raise NoDelivery(delivery.id)
+        if reply[0] == "moved":
+            raise NotNow(f"the delivery is {reply[1]} meanwhile")
         if final or due is not None:
             self._wakes.ring((f"o{place.partition}",))
         if reply[1]:
@@ -256,10 +292,11 @@ class Deliveries:
         return str(reply[0])
 
     async def note_part(self, delivery: Delivery, part: int, external_ids: Sequence[str]) -> None:
-        """Remember that a part is out, so that no later attempt sends it again. Raises `StoreError`."""
+        """Remember that a part is out, so that no later attempt sends it again. Raises `Fenced`, `StoreError`."""
         place = delivery.place
-        values = ("part", part, "left", "0", "ext", " ".join(external_ids))
-        await self._store.do(tag(place.partition), "HSET", key(place.partition, f"d:{place.key}"), *values)
+        arguments = (place.key, delivery.attempts, part, " ".join(external_ids))
+        if not await self._store.run(PART, tag(place.partition), [key(place.partition, "due")], arguments):
+            raise Fenced
 
     async def link(self, delivery: Delivery, external_id: str) -> list[tuple[str, int, str]]:
         """Say which delivery a platform's id belongs to; return receipts that came earlier. Raises `StoreError`."""
@@ -267,11 +304,16 @@ class Deliveries:
         early = await self._store.run(RECEIPT, tag(partition), keys, ("link", mark, delivery.id))
         return [(state, int(at), error) for state, at, error in (item.split(" ", 2) for item in early)]
 
+    async def note_link(self, delivery: Delivery, external_id: str) -> None:
+        """Say whose a platform's id is while parts are to be sent: receipts wait for `link`. Raises `StoreError`."""
+        partition, keys, mark = self._link(delivery.channel, external_id)
+        await self._store.run(RECEIPT, tag(partition), keys, ("part", mark, delivery.id))
+
     async def linked(self, channel: str, external_id: str) -> str | None:
         """Return the delivery that a platform's id belongs to, if known. Raises `StoreError`."""
         partition, keys, mark = self._link(channel, external_id)
         found: str | None = await self._store.do(tag(partition), "HGET", keys[0], mark)
-        return found
+        return found.removeprefix("~") if found else None
 
     async def in_flight(self, partition: int, channel: str, address: str, words: str) -> bool:
         """Tell whether the very message *words* is being sent to *address* now: its echo may outrun our answer."""
@@ -287,7 +329,9 @@ class Deliveries:
             return False
         message = parse_id(delivery.message, "m")
         entry = (await logbook.fetch(self._store, [(message.partition, message.key)]))[0]
-        return entry is not None and words in entry.fields.get("tx", "")
+        if entry is None:
+            return False
+        return words in entry.fields.get("tx", "") if words else bool(entry.rest().get("media"))
 
     async def receipt(self, channel: str, external_id: str, state: str, at: int, error: str) -> str | None:
         """Return the delivery that a receipt is about, or keep the receipt until that is known. Raises `StoreError`."""
@@ -300,18 +344,15 @@ class Deliveries:
         mark = digest(channel, "x", external_id)
         return partition, [key(partition, f"x:{mark[:2]}"), key(partition, f"xe:{mark}")], mark
 
-    async def listing(self, which: str, limit: int) -> list[Delivery]:
-        """Return deliveries of one of the sets "due", "dead", "uncertain", newest first. Raises `StoreError`."""
-        places: list[tuple[float, Id]] = []
-        for partition in range(COUNT):
-            command = ("ZREVRANGE", key(partition, which), 0, limit - 1, "WITHSCORES")
-            reply = await self._store.do(tag(partition), *command)
-            places += [
-                (float(score), Id("d", partition, name)) for name, score in zip(reply[::2], reply[1::2], strict=True)
-            ]
-        places.sort(reverse=True)
+    async def listing(self, which: str, cursor: str, limit: int) -> tuple[list[Delivery], str]:
+        """Return up to *limit* deliveries of "due", "dead" or "uncertain", newest first, and the next cursor.
+
+        Raises `BadCursor`, `StoreError`.
+        """
+        places = await ranked(self._store, [which], "d", parse_cursor(cursor, "d"), limit + 1)
         found = await self.load_many([place for _, place in places[:limit]])
-        return [one for one in found if one is not None]
+        following = f"{places[limit - 1][0]}:{places[limit - 1][1]}" if len(places) > limit else ""
+        return [one for one in found if one is not None], following
 
     async def retry(self, delivery_id: str, now: int) -> Delivery:
         """Owe a dead, failed or uncertain delivery again. Raises `NoDelivery`, `NotNow`, `StoreError`."""
@@ -319,21 +360,24 @@ class Deliveries:
         if delivery.state not in ("dead", "failed", "uncertain", "deferred"):
             raise NotNow(f"a delivery that is {delivery.state} needs no retry")
         await self.settle(
-            delivery, "queued", now, due=now, force=True, requeue=True, values=("attempts", 0, "created", now)
+            delivery,
+            "queued",
+            now,
+            due=now,
+            expect=delivery.state,
+            force=True,
+            requeue=True,
+            values=("attempts", 0, "created", now),
         )
         return await self.load(delivery_id)
 
-    async def drop(self, delivery_id: str, now: int, *, state: str = "failed") -> Delivery:
+    async def drop(self, delivery_id: str, now: int) -> Delivery:
         """Give a delivery up for good: it leaves the dead letters. Raises `NoDelivery`, `NotNow`, `StoreError`."""
         delivery = await self.load(delivery_id)
         if delivery.state not in ("dead", "failed", "uncertain", "queued", "deferred"):
             raise NotNow(f"a delivery that is {delivery.state} cannot be dropped")
-        await self.settle(delivery, state, now, force=True, error=delivery.error or "dropped by a person")
-        place = delivery.place
-        await self._store.many(
-            tag(place.partition),
-            [("ZREM", key(place.partition, name), place.key) for name in ("dead", "uncertain")],
-        )
+        error = delivery.error or "dropped by a person"
+        await self.settle(delivery, "failed", now, expect=delivery.state, force=True, drop=True, error=error)
         return await self.load(delivery_id)
 
 

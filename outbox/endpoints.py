@@ -11,12 +11,15 @@ from aiohttp import web
 
 from config.settings import Settings
 from connectors.base import Media
+from inbox import log as logbook
 from inbox.api import Ask, Problem, Route, answer, listing, rfc3339
 from inbox.channels import Channels
 from inbox.conversations import Conversation, load
 from inbox.endpoints import FileBody
-from inbox.partitions import Id
+from inbox.partitions import Id, parse_id
+from inbox.shapes import message_shape
 from inbox.store import Store
+from inbox.timeline import Item
 from outbox.deliveries import Author, Deliveries, Delivery, Reply
 
 MAX_TEXT = 100_000
@@ -61,7 +64,7 @@ class Outbox:
         ]
 
     async def reply(self, ask: Ask) -> web.Response:
-        body = await ask.body(ReplyBody)
+        body = await ask.body(ReplyBody, limit=None)  # files may be in it; the server's limit for files holds
         conversation = await load(self.store, ask.part("id"))
         text = body.text
         if body.template:
@@ -79,23 +82,12 @@ class Outbox:
         media = tuple([await self.find_file(one) for one in body.attachments])
         reply = Reply(self._author(ask, body.agent), text, body.html, body.subject, media, body.client_id)
         delivery, fresh = await self.deliveries.enqueue(conversation, reply, self.now())
-        author = {"kind": "agent", "id": reply.author.id or None, "name": reply.author.name or None}
-        message = {
-            "id": delivery.message,
-            "conversation": conversation.id,
-            "direction": "outbound",
-            "author": author,
-            "text": text,
-            "html": body.html or None,
-            "attachments": [
-                {"id": f"{delivery.message}.{index}", "name": one.name, "type": one.type, "size": one.size}
-                for index, one in enumerate(media)
-            ],
-            "at": rfc3339(delivery.created),
-            "external_id": None,
-            "delivery": delivery_shape(delivery),
-        }
-        return answer({"message": message, "delivery": delivery_shape(delivery), "duplicate": not fresh}, 202)
+        place = parse_id(delivery.message, "m")
+        entry = (await logbook.fetch(self.store, [(place.partition, place.key)]))[0]
+        assert entry is not None  # written with the delivery, in one step
+        shape = delivery_shape(delivery)
+        message = message_shape(Item(0, "o", entry), conversation, shape, {})
+        return answer({"message": message, "delivery": shape, "duplicate": not fresh}, 202)
 
     def _author(self, ask: Ask, agent: str) -> Author:
         """Return who writes: the token's agent, or the one it names if it may speak for others."""
@@ -113,13 +105,17 @@ class Outbox:
         which = ask.query("state") or "due"
         if which not in ("due", "uncertain", "dead"):
             raise Problem(400, "Bad parameter", "state must be due, uncertain or dead")
-        return listing([delivery_shape(one) for one in await self.deliveries.listing(which, ask.limit())])
+        return await self._list(ask, which)
 
     async def show_delivery(self, ask: Ask) -> web.Response:
         return answer(delivery_shape(await self.deliveries.load(ask.part("id"))))
 
     async def list_dead(self, ask: Ask) -> web.Response:
-        return listing([delivery_shape(one) for one in await self.deliveries.listing("dead", ask.limit())])
+        return await self._list(ask, "dead")
+
+    async def _list(self, ask: Ask, which: str) -> web.Response:
+        found, following = await self.deliveries.listing(which, ask.query("cursor"), ask.limit())
+        return listing([delivery_shape(one) for one in found], following)
 
     async def retry(self, ask: Ask) -> web.Response:
         return answer(delivery_shape(await self.deliveries.retry(ask.part("id"), self.now())), 202)

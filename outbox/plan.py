@@ -35,7 +35,7 @@ def plan(text: str, media: Sequence[Media], capabilities: Capabilities) -> list[
             raise Rejected(f"this channel cannot carry {one.type}")
         if capabilities.media_limit and one.size > capabilities.media_limit:
             raise Rejected(f"the file has {one.size} bytes; this channel carries at most {capabilities.media_limit}")
-    pieces = split(text, capabilities)
+    pieces = [piece for piece in split(text, capabilities) if piece.strip()]  # no platform takes an empty message
     if capabilities.mixed:
         first = pieces[0] if pieces else ""
         return [Part(first, tuple(media)), *(Part(piece) for piece in pieces[1:])]

@@ -30,6 +30,7 @@ class Schedule:
         if isinstance(error, Throttled):
             due = now + int(error.retry_after * 1000 + spread * 1000)
         else:
-            wait = min(self.first * self.factor ** max(0, attempts - 1), float(self.longest))
+            steps = min(max(0, attempts - 1), 64)  # further ones change nothing but overflow
+            wait = min(self.first * self.factor**steps, float(self.longest))
             due = now + int(wait * (1 + self.jitter * (2 * spread - 1)))
         return due if due <= created + self.lifetime else None

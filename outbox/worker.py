@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -38,13 +40,22 @@ from outbox.plan import Part, plan
 from outbox.retries import Schedule
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 RATE = Script.load(Path(__file__).parent / "scripts" / "rate.lua")
 SCAN = 100
 LOOK = 1.0
 LANE = 32
+STORE_PAUSE = 0.2
 CHANNEL_AWAY = 30_000
 STATES_OF_RECEIPTS = {"sent": "sent", "delivered": "delivered", "read": "read", "failed": "failed"}
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt as this process knows it: *left* when a request may have gone out of which no answer is kept yet."""
+
+    left: bool = False
 
 
 @dataclass(slots=True)
@@ -85,12 +96,18 @@ class Worker:
 
     async def follow(self, held: Held) -> None:
         """Send what is due in a partition, for ever; leave when the partition is lost."""
+        reclaim = held.inherited
         with self._wakes.listen(f"o{held.partition}") as news:
             while not self._stopping:
                 news.clear()
                 wait = LOOK
                 try:
+                    if reclaim:
+                        await self._deliveries.reclaim(held, self._now())
+                        reclaim = False
                     ready, later = await self._deliveries.due(held.partition, self._now(), SCAN)
+                except Fenced:
+                    return
                 except StoreError as error:
                     log.warning("the outbox of partition %d waits: %s", held.partition, error)
                     await asyncio.sleep(LOOK)
@@ -146,6 +163,8 @@ class Worker:
         lane = self._work.lanes.setdefault(channel.name, asyncio.Semaphore(LANE))
         async with lane:
             await self._keep_rate(channel)
+            if self._stopping:
+                return
             claimed = await self._deliveries.claim(held, name, self._now())
             if claimed is None:
                 return
@@ -173,46 +192,89 @@ class Worker:
         if not rate:
             return
         group = f"ch:{channel.name}"
-        wait = await self._store.run(RATE, group, [shared_key(group, "rate")], (rate, max(1, int(rate))))
+        wait = await self._store.run(RATE, group, [shared_key(group, "rate")], (rate,))
         if wait:
-            await asyncio.sleep(wait / 1000)
+            await asyncio.sleep(wait / 1_000_000)
 
     async def _send(self, held: Held, delivery: Delivery, channel: Channel) -> None:
-        """Send the parts that are not out yet and settle."""
-        assert channel.connector is not None
+        """Send an answer and settle."""
+        attempt = Attempt()
         try:
-            entry, conversation = await self._material(delivery)
-            body = entry.rest()
-            media = tuple(msgspec.convert(body.get("media", []), tuple[Media, ...]))
-            parts = plan(entry.fields.get("tx", ""), media, channel.capabilities)
-            external_ids = list(delivery.external_ids)
-            sent = Sent()
-            for index in range(delivery.part, len(parts)):
-                windowed = channel.capabilities.window is not None
-                if windowed:
-                    await self._check_window(held, delivery)
-                outbound = self._outbound(
-                    held, delivery, entry, conversation, parts[index], index, len(parts), windowed
-                )
-                sent = await channel.connector.send(outbound)
-                external_ids.append(sent.external_id)
-                await self._deliveries.note_part(delivery, index + 1, external_ids)
-                if sent.external_id:
-                    await self._remember(delivery, channel, sent.external_id)
+            sent = await self._parts(held, delivery, channel, attempt)
         except SendError as error:
-            await self._outcome(held, delivery, error, channel)
+            refund = attempt.left and not isinstance(error, Uncertain) and channel.capabilities.window is not None
+            await self._outcome(held, delivery, error, channel, refund=refund)
             return
-        except (Fenced, StoreError):
+        except Fenced:
+            if not attempt.left:
+                await self._settle(held, delivery, "deferred", self._now(), due=self._now())  # the new owner's, at once
             raise
+        except StoreError as error:
+            if attempt.left:
+                await self._outcome(held, delivery, Uncertain(f"the store was away ({error})"), channel)
+            else:
+                now = self._now()
+                await self._settle(held, delivery, "deferred", now, error=f"the store was away ({error})", due=now)
+            return
         except Exception as error:
-            # A fault in the connector after the request may have left: the outcome is unknown.
+            # A fault in the connector. If the request may have left, the outcome is unknown.
             log.exception("the connector of %s failed", channel.name)
-            await self._outcome(held, delivery, Uncertain(f"the connector failed ({type(error).__name__})"), channel)
+            kind = Uncertain if attempt.left else Unreachable
+            await self._outcome(held, delivery, kind(f"the connector failed ({type(error).__name__})"), channel)
             return
         self.counts[channel.name, "sent"] += 1
         channel.mark("up", "", self._now())
         values = ("handle", sent.handle) if sent.handle else ()
-        await self._deliveries.settle(delivery, sent.state, self._now(), held=held, values=values)
+        await self._settle(held, delivery, sent.state, self._now(), values=values)
+
+    async def _parts(self, held: Held, delivery: Delivery, channel: Channel, attempt: Attempt) -> Sent:
+        """Send the parts that are not out yet; return what the platform said to the last. Raises what a send raises."""
+        assert channel.connector is not None
+        entry, conversation = await self._material(delivery)
+        media = tuple(msgspec.convert(entry.rest().get("media", []), tuple[Media, ...]))
+        parts = plan(entry.fields.get("tx", ""), media, channel.capabilities)
+        external_ids = list(delivery.external_ids)
+        for external_id in filter(None, external_ids):
+            await self._own(delivery, channel, external_id)  # the process before may have died before it did
+        windowed = channel.capabilities.window is not None
+        sent = Sent()
+        for index in range(delivery.part, len(parts)):
+            if index > delivery.part:
+                await self._keep_rate(channel)
+            if windowed:
+                await self._check_window(held, delivery)
+            outbound = self._outbound(
+                held, delivery, entry, conversation, parts[index], index, len(parts), windowed, attempt
+            )
+            sent = await channel.connector.send(outbound)
+            external_ids.append(sent.external_id)
+            try:
+                await self._surely(partial(self._deliveries.note_part, delivery, index + 1, tuple(external_ids)))
+            except Fenced:
+                if index + 1 < len(parts):
+                    raise  # else: the platform's yes settles what another owner had to call uncertain
+            attempt.left = False
+            if sent.external_id:
+                await self._surely(partial(self._own, delivery, channel, sent.external_id))
+        for external_id in filter(None, external_ids):
+            last = external_id == external_ids[-1]
+            await self._surely(partial(self._remember, delivery, external_id, last=last))
+        return sent
+
+    async def _settle(self, held: Held, delivery: Delivery, state: str, now: int, **facts: Any) -> None:
+        await self._surely(partial(self._deliveries.settle, delivery, state, now, held=held, **facts))
+
+    async def _surely(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Note what only this process knows; while the store is away it is kept here. Raises `Fenced`.
+
+        Every such step may be done twice: a store that died may have done it before its answer was lost.
+        """
+        while True:
+            try:
+                return await step()
+            except StoreError as error:
+                log.warning("the outcome of a send waits for the store: %s", error)
+                await asyncio.sleep(STORE_PAUSE)
 
     async def _material(self, delivery: Delivery) -> tuple[Entry, conversations.Conversation]:
         place = parse_id(delivery.message, "m")
@@ -242,12 +304,14 @@ class Worker:
         index: int,
         count: int,
         windowed: bool,
+        attempt: Attempt,
     ) -> Outbound:
         body = entry.rest()
         author = msgspec.json.decode(entry.fields["au"], type=Author)
 
         async def leaving() -> None:
             await self._deliveries.leave(held, delivery, self._now(), windowed=windowed)
+            attempt.left = True
 
         return Outbound(
             id=delivery.id if count == 1 else f"{delivery.id}.{index}",
@@ -271,14 +335,25 @@ class Worker:
 
         return OutboundMedia(media.type, media.name, media.size, read, self._media_url(media))
 
-    async def _remember(self, delivery: Delivery, channel: Channel, external_id: str) -> None:
-        """Link the platform's id, and apply receipts that were faster than the answer to our own call."""
+    async def _own(self, delivery: Delivery, channel: Channel, external_id: str) -> None:
+        """Say whose a platform's id is, for answers to it and for its echo."""
         if channel.capabilities.threads:
             await self._placer.refer(channel.name, external_id, delivery.conversation)
+        await self._deliveries.note_link(delivery, external_id)
+
+    async def _remember(self, delivery: Delivery, external_id: str, *, last: bool) -> None:
+        """Link the id of a part once all are out, and apply receipts that were faster than the answers to our calls."""
         for state, at, error in await self._deliveries.link(delivery, external_id):
+            await self._apply(delivery, state, at, error, last=last)
+
+    async def _apply(self, delivery: Delivery, state: str, at: int, error: str, *, last: bool) -> None:
+        """Settle by a receipt: the last part of an answer speaks for all, but none may fail."""
+        if last or state == "failed":
             await self._deliveries.settle(delivery, STATES_OF_RECEIPTS[state], at, error=error)
 
-    async def _outcome(self, held: Held, delivery: Delivery, error: SendError, channel: Channel) -> None:
+    async def _outcome(
+        self, held: Held, delivery: Delivery, error: SendError, channel: Channel, *, refund: bool = False
+    ) -> None:
         """Settle a send that did not succeed."""
         now = self._now()
         self.counts[channel.name, type(error).__name__.lower()] += 1
@@ -289,13 +364,18 @@ class Worker:
         if isinstance(error, Unreachable | BadOptions):
             channel.mark("degraded", str(error), now)
         state = "deferred" if due is not None else "uncertain" if uncertain else "dead"
-        await self._deliveries.settle(delivery, state, now, held=held, error=str(error), code=error.code, due=due)
+        await self._settle(held, delivery, state, now, error=str(error), code=error.code, due=due, refund=refund)
 
     async def handle(self, held: Held, entries: Sequence[Entry]) -> None:
         """Reader of the log: apply receipts. Raises `StoreError`."""
         for entry in entries:
             if entry.type == logbook.RECEIPT:
-                await self._receipt(entry.fields)
+                try:
+                    await self._receipt(entry.fields)
+                except (LookupError, ValueError):
+                    # About no delivery that we know: it stays in the log, and those behind it must not wait.
+                    log.exception("a receipt of channel %s was left out", entry.fields.get("ch", ""))
+                    self.counts[entry.fields.get("ch", ""), "receipt_left_out"] += 1
             elif entry.type == logbook.REPLY:
                 self._wakes.ring((f"o{held.partition}",))
 
@@ -305,5 +385,6 @@ class Worker:
         if delivery_id is None:
             return
         delivery = await self._deliveries.load(delivery_id)
-        await self._deliveries.settle(delivery, STATES_OF_RECEIPTS[state], at, error=fields.get("er", ""))
+        last = not delivery.external_ids or external_id == delivery.external_ids[-1]
+        await self._apply(delivery, state, at, fields.get("er", ""), last=last)
         self.counts[channel, f"receipt_{state}"] += 1

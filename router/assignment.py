@@ -114,7 +114,7 @@ class Assigner:
         if conversation.agent == agent:
             await self._store.do(GROUP, "HDEL", shared_key(GROUP, "handoff"), conversation_id)
         elif conversation.status == "resolved" or conversation.agent or conversation.team != team:
-            await self.hold(conversation_id, conversation.agent, team)
+            await self.hold(conversation_id, "" if conversation.status == "resolved" else conversation.agent, team)
         else:
             await self._desk.assign(conversation_id, HUB, agent=agent, reason=f"{team}: free capacity")
             await self._store.do(GROUP, "HDEL", shared_key(GROUP, "handoff"), conversation_id)

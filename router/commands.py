@@ -70,7 +70,7 @@ def commands(load: Callable[[], Loaded], connect: Connect, locale: Callable[[], 
         sender: Annotated[str, typer.Option("--from", help="the customer's address / 客户地址")] = "",
         subject: Annotated[str, typer.Option(help="subject of a mail / 主题")] = "",
         at: Annotated[str, typer.Option(help="when, such as 2026-11-21T22:00 / 时间")] = "",
-        message: Annotated[str, typer.Option(help="id of a conversation that is stored / 已有会话的 id")] = "",
+        message: Annotated[str, typer.Option(help="id of a message that is stored / 已有消息的 id")] = "",
         as_json: AsJson = False,
     ) -> None:
         """Say which way a message takes, and why. / 解释一条消息的路由。"""

@@ -14,6 +14,8 @@ from inbox import log as logbook
 from inbox.api import Ask, Problem, Route, answer, listing, moment, rfc3339
 from inbox.channels import Channels
 from inbox.conversations import load
+from inbox.log import Entry
+from inbox.partitions import parse_id
 from inbox.placing import Placer, Spot, parse
 from inbox.store import Store
 from inbox.timeline import DECISIONS, items
@@ -47,6 +49,7 @@ class Routing:
         """Return the table: method, path, least role, handler."""
         return [
             Route("GET", "/conversations/{id}/trail", "readonly", self.trail),
+            Route("GET", "/messages/{id}/trail", "readonly", self.message_trail),
             Route("GET", "/routes", "readonly", self.show),
             Route("POST", "/routes/explain", "readonly", self.explain),
         ]
@@ -54,29 +57,35 @@ class Routing:
     async def trail(self, ask: Ask) -> web.Response:
         """Every decision about a conversation, newest first, with the verdicts while the same rules are loaded."""
         conversation = await load(self.store, ask.part("id"))
-        cursor = ask.query("cursor")
-        if cursor and not cursor.isdigit():
-            raise Problem(400, "Bad parameter", "this is no cursor of this list")
-        before = int(cursor) if cursor else None
-        found, following = await items(self.store, conversation, DECISIONS, before, ask.limit())
-        shown = []
-        for item in found:
-            story = item.entry.rest()
-            position, _, abroad = item.entry.fields["m"].partition("@")
-            partition = int(abroad) if abroad else item.entry.partition
-            decision = {
-                "id": item.message_id,
-                "at": rfc3339(item.entry.ms),
-                "message": f"m{partition}-{position}",
-                "opened": item.entry.fields.get("o"),
-                **trail(story),
-                "acknowledge": story.get("acknowledge", []),
-                "explanation": None,
-            }
-            if story.get("hash") == self.rules().tree.hash:
-                decision["explanation"] = await self._explain_again(partition, position, story)
-            shown.append(decision)
-        return listing(shown, following)
+        found, following = await items(self.store, conversation, DECISIONS, ask.cursor(), ask.limit())
+        return listing([await self._decision(item.entry) for item in found], following)
+
+    async def message_trail(self, ask: Ask) -> web.Response:
+        """What was decided about one message of a customer."""
+        entry = await self.placer.verdict(parse_id(ask.part("id"), "m"))
+        if entry is None:
+            raise Problem(404, "There is no decision about this message", "Only what a customer writes is routed.")
+        return listing([await self._decision(entry)])
+
+    async def _decision(self, entry: Entry) -> dict[str, Any]:
+        """Return a decision as the API shows it."""
+        story = entry.rest()
+        position, _, abroad = entry.fields["m"].partition("@")
+        partition = int(abroad) if abroad else entry.partition
+        decision = {
+            "id": f"m{entry.partition}-{entry.id}",
+            "at": rfc3339(entry.ms),
+            "message": f"m{partition}-{position}",
+            "conversation": f"c{entry.partition}-{entry.fields['c']}" if "c" in entry.fields else None,
+            "opened": entry.fields.get("o"),
+            "ignored": entry.fields.get("er"),
+            **trail(story),
+            "acknowledge": story.get("acknowledge", []),
+            "explanation": None,
+        }
+        if story.get("hash") == self.rules().tree.hash:
+            decision["explanation"] = await self._explain_again(partition, position, story)
+        return decision
 
     async def _explain_again(self, partition: int, position: str, story: dict[str, Any]) -> Any:
         """Explain a past decision: rules are pure and what they asked about is stored, so the verdicts are the same."""

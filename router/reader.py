@@ -95,9 +95,9 @@ class Router:
         """Shunt an event that fails again and again, so that the customers behind it are served."""
         raw = msgspec.json.encode(entry.fields)
         meta = {"log": f"{entry.partition}:{entry.id}", "stage": "routing"}
-        await self._recorder.shunt(
-            entry.fields.get("ch", ""), raw, f"{type(error).__name__}: {error}", meta, self._now()
-        )
+        reason = f"{type(error).__name__}: {error}"
+        await self._recorder.shunt(entry.fields.get("ch", ""), raw, reason, meta, self._now(), received=False)
+        self.counts["set_aside"] += 1
 
     async def _event(self, held: Held, entry: Entry) -> None:
         channel = self._channels.get(entry.fields["ch"])

@@ -31,7 +31,7 @@ CHANNEL = "shop-wechat"
 APP_ID, SECRET, PUSH_TOKEN = "wxba5fad812f8e6fb9", "s3cret-of-the-app", "pushtoken"
 AES = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 FINAL = frozenset({"sent", "delivered", "read", "uncertain", "dead", "failed"})
-AGAIN = 0.1
+AGAIN = 0.5
 """Seconds after which a platform or an agent's program tries again what was not answered."""
 
 LOOK = 0.03
@@ -249,11 +249,14 @@ class Accepted:
 
 @dataclass
 class Oracle:
-    """What the hub promised, written down outside of it. Times are those of time.monotonic()."""
+    """What the hub promised, written down outside of it. Times are those of time.monotonic().
+
+    *tried* maps a message to its customer, *acked* to when its last push began and when that was answered.
+    """
 
     log: Path
     tried: dict[str, str] = field(default_factory=dict)
-    acked: dict[str, tuple[str, float]] = field(default_factory=dict)
+    acked: dict[str, tuple[float, float]] = field(default_factory=dict)
     order: dict[str, list[str]] = field(default_factory=dict)
     accepted: list[Accepted] = field(default_factory=list)
     routed: list[tuple[float, float]] = field(default_factory=list)
@@ -266,7 +269,7 @@ class Oracle:
 
     def first_ack(self, after: float) -> float | None:
         """Return when the first push that began *after* was answered with 200."""
-        return min((at for _, at in self.acked.values() if at > after), default=None)
+        return min((at for began, at in self.acked.values() if began > after), default=None)
 
     def first_routed(self, after: float) -> float | None:
         """Return when the first message that was answered *after* was seen with its team."""
@@ -349,7 +352,7 @@ class Shop:
         while True:
             self.oracle.statuses.update(push.statuses)
             if push.taken:
-                self.oracle.acked[message] = (openid, time.monotonic())
+                self.oracle.acked[message] = (began, time.monotonic())
                 self.oracle.order.setdefault(openid, []).append(message)
                 self.oracle.note(f"200 {message}")
                 return message
@@ -389,13 +392,18 @@ class Shop:
 
     async def _settled(self, openid: str) -> None:
         """Wait until what was answered last is known to have gone out, or not."""
-        last = self.oracle.accepted[-1]
         last = next(one for one in reversed(self.oracle.accepted) if one.openid == openid)
 
-        async def look() -> bool:
-            return bool((await self.desk.ask("GET", f"/deliveries/{last.delivery}"))["state"] in FINAL)
+        now: list[Any] = [None]
 
-        await eventually(look, f"delivery {last.delivery} to end")
+        async def look() -> bool:
+            now[0] = await self.desk.ask("GET", f"/deliveries/{last.delivery}")
+            return now[0]["state"] in FINAL
+
+        try:
+            await eventually(look, "a delivery to end")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {now[0]}") from None
 
     async def judge(self) -> Verdict:
         """Compare what was promised with what is there; all customers have been served."""

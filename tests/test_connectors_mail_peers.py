@@ -6,18 +6,16 @@ import asyncio
 import hashlib
 import os
 import random
-import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from imapclient import IMAPClient
 
-from connectors.base import Event, Message, Receipt
+from connectors.base import Event, Message
 from connectors.mail import Mail, MailOptions
 from connectors.mail_imap import Timing
 from connectors.mail_mime import Limits
@@ -150,7 +148,7 @@ async def test_every_mail_exactly_once_while_connections_drop(dovecot: Dovecot, 
         client = await asyncio.to_thread(reader, dovecot, shop)
         await until(lambda: client.search("UNSEEN") == [] and bool(client.noop()))
         await asyncio.to_thread(client.logout)
-    print(f"{mails} mails, {done} cuts, {connects} connections")
+    print(f"{mails} mails, {done} cuts, {connects} connections")  # noqa: T201  # pytest -s shows it
 
     assert {f"<m{number}@example.com>": 1 for number in range(mails)} == dict(intake.ids())
     assert done >= cuts
@@ -194,7 +192,7 @@ async def test_first_start_reads_new_mail_only(dovecot: Dovecot, shop: str) -> N
         dovecot.deliver(shop, letter(2))
         await intake.count(1)
 
-    assert {"<m2@example.com>": 1} == dict(intake.ids())
+    assert dict(intake.ids()) == {"<m2@example.com>": 1}
 
 
 async def test_half_open_connection_is_noticed(dovecot: Dovecot, shop: str) -> None:
@@ -240,7 +238,7 @@ async def test_starttls_and_implicit_tls(dovecot: Dovecot, shop: str) -> None:
     for tls, port in (("starttls", dovecot.port), ("implicit", dovecot.tls_port)):
         secured = options(shop, port, host="localhost", tls=tls, ca_file=ca)
         async with listening(secured, InMemory()) as intake:
-            assert [f"<m1@example.com>"] == [event.external_id for event in await intake.count(1)]  # type: ignore[union-attr]
+            assert [event.external_id for event in await intake.count(1)] == ["<m1@example.com>"]  # type: ignore[union-attr]
         stranger = options(shop, port, host="localhost", tls=tls)
         async with listening(stranger, InMemory()) as intake:
             await until(lambda: bool(intake.mail.trouble))
@@ -254,7 +252,7 @@ async def test_chinese_folder(dovecot: Dovecot, shop: str) -> None:
     async with listening(options(shop, dovecot.port, folder="客服"), InMemory()) as intake:
         events = await intake.count(1)
 
-    assert ["<m2@example.com>"] == [event.external_id for event in events]  # type: ignore[union-attr]
+    assert [event.external_id for event in events] == ["<m2@example.com>"]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -268,7 +266,7 @@ async def test_chinese_folder(dovecot: Dovecot, shop: str) -> None:
     ],
 )
 async def test_trouble_is_named(dovecot: Dovecot, shop: str, changes: dict[str, Any], trouble: str) -> None:
-    """What keeps a mailbox from being read is said in words without secrets, and connecting is not repeated in a rush."""
+    """What keeps a mailbox from being read is said without secrets, and connecting is not repeated in a rush."""
     async with Proxy(dovecot.port) as proxy:
         chosen = options(shop, **{"port": proxy.port, **changes})
         async with listening(chosen, InMemory(), Timing(answer=3.0)) as intake:
@@ -292,7 +290,7 @@ async def test_large_mail_is_told_not_lost(dovecot: Dovecot, shop: str) -> None:
     assert isinstance(second, Message)
     assert ("<m1@example.com>", "mail 1", len(large)) == (first.external_id, first.subject, first.details["oversize"])
     assert "过大" in first.text
-    assert "退货 2" == second.text
+    assert second.text == "退货 2"
 
 
 async def test_mail_deleted_by_somebody_else(dovecot: Dovecot, shop: str) -> None:
@@ -353,7 +351,7 @@ async def test_reply_threads_in_a_real_mailbox(dovecot: Dovecot) -> None:
 
     assert {sent.external_id, again.external_id} == set(replies)
     first, second = replies[sent.external_id], replies[again.external_id]
-    assert (b"<m1@example.com>", b"Re: mail 1") == (first[b"ENVELOPE"].in_reply_to, first[b"ENVELOPE"].subject)
+    assert (first[b"ENVELOPE"].in_reply_to, first[b"ENVELOPE"].subject) == (b"<m1@example.com>", b"Re: mail 1")
     assert sent.external_id.encode() == second[b"ENVELOPE"].in_reply_to
     references = second[b"BODY[HEADER.FIELDS (IN-REPLY-TO REFERENCES MESSAGE-ID)]"].decode()
     assert f"References: <m1@example.com> {sent.external_id}" in " ".join(references.split())

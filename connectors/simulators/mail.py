@@ -105,7 +105,7 @@ class MailSimulator:
             if recipient.lower() == self.address:
                 await self.folder.deliver(content)
             else:
-                self.delivered.append(Delivered(envelope.mail_from or "", recipient, content))
+                self.delivered.append(Delivered((envelope.mail_from or "").strip("<>"), recipient, content))
         async with self._news:
             self._news.notify_all()
 
@@ -163,7 +163,8 @@ class _Rules:
     ) -> str:
         provider = self._provider
         self._fault = provider.faults.popleft() if provider.faults else ""
-        if session.authenticated and address != provider.address and (address or provider.strict_sender):
+        sender = "" if address == "<>" else address
+        if session.authenticated and sender != provider.address and (sender or provider.strict_sender):
             return "553 5.7.1 Mail from must equal authorized user"
         envelope.mail_from = address
         envelope.mail_options.extend(options)

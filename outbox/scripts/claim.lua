@@ -18,6 +18,7 @@ if state[1] == 'sending' and state[2] == '1' then
 else
   redis.call('HSET', key, 'state', 'sending', 'left', '0')
 end
+redis.call('HSET', key, 'epoch', ARGV[1])
 redis.call('HINCRBY', key, 'attempts', 1)
 local result = {verdict}
 for _, value in ipairs(redis.call('HGETALL', key)) do

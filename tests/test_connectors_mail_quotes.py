@@ -1,0 +1,104 @@
+"""Where the quoted history begins, in the formats of many mail programs, and where nothing may be cut."""
+
+# ruff: noqa: E501  # headings stand as mail programs write them
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from connectors.mail_quotes import split
+
+CUT = {
+    "gmail-zh": "在 2026年11月20日周五 10:00，客服 <s@example.com> 写道：\n> 您好",
+    "gmail-zh-name-first": "客服 <s@example.com> 于2026年11月20日周五 10:00写道：\n\n> 您好\n> 再见",
+    "gmail-zh-folded": "在 2026年11月20日周五 10:00，示例商城客服中心 <\ns@example.com> 写道：\n\n> 您好",
+    "gmail-zh-tw": "客服 <s@example.com> 於 2026年11月20日 週五 上午10:00寫道：\n\n> 您好",
+    "gmail-en": "On Fri, Nov 20, 2026 at 10:00 AM Shop <s@example.com> wrote:\n\n> Hello",
+    "gmail-en-folded": "On Fri, Nov 20, 2026 at 10:00 AM Example Shop Customer Service <\ns@example.com> wrote:\n> Hello",
+    "gmail-old": "2026-11-20 10:00 GMT+08:00 客服 <s@example.com>:\n> 您好",
+    "netease": '在 2026-11-20 10:00:00，"客服" <s@example.com> 写道：\n\n您好',
+    "netease-marked": '在 2026-11-20 10:00:00，"客服" <s@example.com> 写道：\n>您好\n>再见',
+    "netease-en": 'At 2026-11-20 10:00:00, "Shop" <s@example.com> wrote:\n\nHello',
+    "netease-master": "---- 回复的原邮件 ----\n| 发件人 | 客服<s@example.com> |\n| 日期 | 2026年11月20日 |\n| 主题 | 订单 |\n您好",
+    "netease-master-en": "---- Replied Message ----\n| From | Shop<s@example.com> |\n| Date | 11/20/2026 |\n| Subject | x |\nHi",
+    "qq": '------------------ 原始邮件 ------------------\n发件人: "客服" <s@example.com>;\n发送时间: 2026年11月20日\n您好',
+    "qq-nbsp": '------------------\xa0原始邮件\xa0------------------\n发件人:\xa0"客服"<s@example.com>;\n主题:\xa0订单\n您好',
+    "qq-en": "------------------ Original ------------------\nFrom: Shop <s@example.com>\nDate: Fri\nSubject: x\n\nHi",
+    "foxmail": "发件人： 客服\n发送时间： 2026-11-20 10:00\n收件人： 张三\n主题： 订单\n您好",
+    "outlook-zh": "发件人: 客服 <s@example.com>\n发送时间: 2026年11月20日 10:00\n收件人: 张三\n抄送: 李四\n主题: 订单\n\n您好",
+    "outlook-zh-rule": "________________________________\n发件人: 客服\n发送时间: 2026年\n收件人: 张三\n主题: 订单\n\n您好",
+    "outlook-tw": "寄件者: 客服 <s@example.com>\n寄件日期: 2026年11月20日\n收件者: 張三\n主旨: 訂單\n\n您好",
+    "outlook-en": "From: Shop <s@example.com>\nSent: Friday, November 20, 2026 10:00 AM\nTo: Bob\nSubject: Order\n\nHello",
+    "outlook-bold": "*From:* Shop <s@example.com>\n*Sent:* Friday\n*To:* Bob\n*Subject:* Order\n\nHello",
+    "outlook-express": "-----Original Message-----\nFrom: Shop\nSent: Friday\nTo: Bob\nSubject: Order\n\nHello",
+    "outlook-express-zh": "-----邮件原件-----\n发件人: 客服\n发送时间: 2026年11月20日\n收件人: 张三\n主题: 订单\n\n您好",
+    "alimail": "------------------------------------------------------------------\n发件人：客服 <s@example.com>\n"
+    "发送时间：2026年11月20日(星期五) 09:00\n收件人：张三\n主　题：订单\n\n您好",
+    "iphone-zh": "> 在 2026年11月20日，10:00，客服 <s@example.com> 写道：\n> \n> 您好",
+    "iphone-zh-new": "> 2026年11月20日 10:00，客服 <s@example.com> 写道：\n> \n> 您好",
+    "iphone-en": "> On Nov 20, 2026, at 10:00, Shop <s@example.com> wrote:\n> \n> Hello",
+    "long-recipients": "发件人: 客服 <s@example.com>\n发送时间: 2026年11月20日 10:00\n收件人: a <a@example.com>; b <b@example.com>;\n"
+    "c <c@example.com>\n主题: 订单\n\n您好",
+}  # fmt: skip
+
+KEPT = {
+    "plain": "你好，我的订单什么时候到？",
+    "inline-answers": "好的\n在 2026年11月20日周五 10:00，客服 <s@example.com> 写道：\n> 尺码？\nM码\n> 颜色？\n蓝色",
+    "answer-below": "On Fri, Nov 20, 2026 at 10:00 AM Shop <s@example.com> wrote:\n> Size?\nM please",
+    "only-history": "------------------ 原始邮件 ------------------\n发件人: 客服 <s@example.com>\n发送时间: 2026年\n主题: 订单\n您好",
+    "own-quote": "说明书里写道：\n加热不超过三分钟",
+    "own-quote-with-date": "客服在2026年11月20日的聊天里写道：\n可以全额退款",
+    "own-address": "我的新地址\n收件人：张三\n电话：1234\n地址：上海市示例路1号",
+    "own-fields": "以下是我的信息\n主题：退货\n时间：下午三点\n地点：门店",
+    "a-sender-only": "包裹信息如下\n发件人：王五\n收件人：张三\n电话：1234",
+    "own-rule": "第一个问题\n----------\n第二个问题",
+    "own-marks": "价格对比：\n> 100元\n> 200元",
+    "forward-banner": "请看\n---------- Forwarded message ---------\nFrom: X <x@example.com>\nDate: Fri\nSubject: y\nTo: z\n\nhi",
+    "forward-netease": '请看\n-------- 转发邮件信息 --------\n发件人："X" <x@example.com>\n发送日期：2026-11-20 10:00:00\n主题：y\n内容',
+    "apple-forward": "请看\n开始转发的邮件：\n\n> 发件人: X <x@example.com>\n> 主题: y\n> 日期: 2026年\n> \n> 内容",
+    "text-after-marked": "好\n> 在 2026年11月20日，10:00，客服 <s@example.com> 写道：\n> 您好\n\n补充：请尽快",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_history_is_cut(name: str) -> None:
+    """The customer's words stay, the history below them is set apart, and both together are everything."""
+    words = "收到了，谢谢。\n\n订单号 2026001"
+    new, quoted = split(f"{words}\n\n\n{CUT[name]}")
+
+    assert (words, CUT[name]) == (new, quoted)
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_nothing_of_the_customer_is_cut(name: str) -> None:
+    """In doubt the whole text stays: answers between quotes, forwarded mail, lists that look like headings."""
+    assert (KEPT[name], "") == split(KEPT[name])
+
+
+@pytest.mark.parametrize("subject", ["Fwd: 订单", "FW: order", "转发：订单", "转发: 订单", "轉寄: 訂單"])
+def test_forwarded_mail_is_whole(subject: str) -> None:
+    """What a customer forwards is what they want to show."""
+    text = f"请看\n\n{CUT['outlook-zh']}"
+
+    assert (text, "") == split(text, subject)
+
+
+def test_history_within_history_is_cut_once() -> None:
+    """The first heading counts; older ones are part of the history."""
+    text = f"新的话\n\n{CUT['qq']}\n\n{CUT['outlook-zh']}"
+    new, quoted = split(text)
+
+    assert new == "新的话"
+    assert quoted.startswith("------------------ 原始邮件")
+    assert quoted.endswith(CUT["outlook-zh"])
+
+
+def test_a_long_text_takes_no_time() -> None:
+    """Half a million characters of almost-headings are looked through in a blink."""
+    text = "在 2026-11-20 10:00 a\n发件人：x\n-----\n" * 15_000
+    begin = time.process_time()
+    split(text)
+
+    assert time.process_time() - begin < 1.0
