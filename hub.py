@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +33,6 @@ from config.settings import Settings
 from connectors import registry
 from connectors.base import Event, Kit, Media, WebhookCall
 from connectors.ingress import Ingress, Unavailable, rebuilt
-from connectors.simulators import scenario
 from inbox import commands as inbox_commands
 from inbox import conversations, leases, memory, readers, recording
 from inbox.api import Api, Token, Tokens
@@ -42,7 +41,7 @@ from inbox.channels import Channel, Channels
 from inbox.chores import Chore
 from inbox.client import Client
 from inbox.commands import AsJson
-from inbox.crowd import Crowd
+from inbox.crowd import Crowd, Nursery
 from inbox.doctor import examine_all
 from inbox.durability import Durability, Finding
 from inbox.embedded import Embedded, EmbeddedError
@@ -232,8 +231,7 @@ class Hub:
             await stop.wait()
             log.info("stopping: no more intake, sends in flight are finished")
             await self.ingress.close()
-            await self.serving.stop()
-            await self.worker.finish(FINISH)
+            await asyncio.gather(self.serving.stop(), self.worker.finish(FINISH))
             for task in tasks:
                 task.cancel()
         with contextlib.suppress(StoreError):
@@ -525,29 +523,32 @@ async def work(config: Path, url: str, index: int, *, shared: bool) -> None:
         await hub.store.close()
 
 
-async def serve(config: Path, workers: int, logs: str) -> None:
-    """Start the store if it is ours, then one process or several.
+async def serve(config: Path, nursery: Nursery | None, workers: int) -> None:
+    """Start the store if it is ours, then one process, or several out of *nursery*.
 
     Raises `ConfigError`, `EmbeddedError`, `Unfit`, `StoreError`, OSError.
     """
     settings = load(config, kinds, prove=prove).settings
     async with contextlib.AsyncExitStack() as stack:
         url = settings.store.url.get_secret_value()
-        supervising: asyncio.Task[None] | None = None
         if url == "embedded":
+            # It watches over its server by itself; whoever watched too would start a second one on the same files.
             store = await stack.enter_async_context(Embedded(settings.store.path, durability=settings.store.durability))
-            supervising = asyncio.create_task(store.supervise(), name="store")
             url = store.url
-        try:
-            if workers == 1:
-                await work(config, url, 0, shared=False)
-            else:
-                command = (sys.executable, "-m", "hub", "-c", str(config), "run", "--logs", logs, "--worker", "{index}")
-                await Crowd(command, {**os.environ, "HUILIU_STORE_URL": url, "PYTHONSAFEPATH": "1"}, workers).run()
-        finally:
-            if supervising is not None:
-                supervising.cancel()
-                await asyncio.gather(supervising, return_exceptions=True)
+        if nursery is None:
+            await work(config, url, 0, shared=False)
+        else:
+            await Crowd(nursery, url, workers).run()
+
+
+def finished(process: Coroutine[Any, Any, None]) -> int:
+    """Run *process* to its end and return the exit code; what an admin can mend is told in one line."""
+    try:
+        asyncio.run(process)
+    except (ConfigError, EmbeddedError, Unfit, StoreError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def main() -> None:
@@ -579,19 +580,17 @@ def command_line() -> typer.Typer:
     @app.command()
     def run(
         workers: Annotated[int, typer.Option(min=1, max=64, help="processes / 进程数")] = 1,
-        worker: Annotated[int, typer.Option(hidden=True)] = -1,
         logs: Annotated[str, typer.Option("--logs", help="console or json")] = "console",
     ) -> None:
         """Run the daemon. / 运行服务。"""
         configure(logs)
-        try:
-            if worker >= 0:
-                asyncio.run(work(chosen["config"], os.environ["HUILIU_STORE_URL"], worker, shared=True))
-            else:
-                asyncio.run(serve(chosen["config"], workers, logs))
-        except (ConfigError, EmbeddedError, Unfit, StoreError, OSError) as error:
-            print(error, file=sys.stderr)
-            raise typer.Exit(1) from None
+        config = chosen["config"]
+
+        def one_of_many(index: int, url: str) -> int:
+            return finished(work(config, url, index, shared=True))
+
+        nursery = Nursery(one_of_many) if workers > 1 else None
+        raise typer.Exit(finished(serve(config, nursery, workers)))
 
     @app.command()
     def init(directory: Annotated[str, typer.Argument()] = ".") -> None:
@@ -619,6 +618,8 @@ def command_line() -> typer.Typer:
         once: Annotated[bool, typer.Option("--once", help="play the scenario to its end / 播完即退出")] = False,
     ) -> None:
         """Play every channel on this machine. / 在本机演示所有渠道。"""
+        from connectors.simulators import scenario  # noqa: PLC0415  # the daemon starts faster without the simulators
+
         raise typer.Exit(asyncio.run(scenario.play(once=once, locale=locale())))
 
     @app.command()

@@ -39,11 +39,12 @@ FASTEST = 8_000
 PROBES = 40
 PROBE_WORD = "探针"
 TOKEN = "bench-token-of-a-reader"
-MORE = f"{TEAMS}\napi_tokens:\n  bench: {{token: {TOKEN}, role: readonly}}\n"
+PROBE_TEAM = "  probes: {name: 探针, members: [lilei], assign: {strategy: manual}}\n"
+MORE = f"{TEAMS.replace('agents:', PROBE_TEAM + 'agents:')}\napi_tokens:\n  bench: {{token: {TOKEN}, role: readonly}}\n"
 PROBED = f"""{ROUTES}
   - name: probe
     when: {{text: {{any_of: [{PROBE_WORD}]}}}}
-    set: {{team: orders}}
+    set: {{team: probes}}
 """
 
 
@@ -132,10 +133,12 @@ async def known_probes(hub: stage.Hub, api: aiohttp.ClientSession, sender: Sende
     for one in customers.values():
         await sender.send(shop.wechat(one, PROBE_WORD))
     hub.drain()
-    async with api.get(f"{hub.url}/api/v1/conversations?team=orders&limit=200") as response:
+    async with api.get(f"{hub.url}/api/v1/conversations?team=probes&limit=200") as response:
         found = (await response.json())["items"]
-    known = {customers.get(one["contact"]["addresses"][0]): one["id"] for one in found}
-    return {one: conversation for one, conversation in known.items() if one is not None}
+    known = {customers[one["contact"]["addresses"][0]]: one["id"] for one in found}
+    if len(known) != PROBES:
+        sys.exit(f"the API shows {len(known)} conversations of {PROBES} customers")
+    return known
 
 
 def halves(probes: dict[int, str]) -> list[dict[int, str]]:

@@ -22,10 +22,11 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from connectors.base import BadOptions, Capabilities, Event, Kit, Message, Options, Outbound, Rejected, Sent
 from connectors.mail_addresses import ADDRESS
+from connectors.mail_compose import compose, recipient_of
 from connectors.mail_imap import Account, Entry, Lost, Mailbox, Refused, Timing, open_mailbox
 from connectors.mail_mime import Limits
-from connectors.mail_parse import Job, Parsed, digest, salvage
-from connectors.mail_smtp import Relay, Submission, compose, recipient_of
+from connectors.mail_parse import NOBODY, Job, Parsed, digest, salvage
+from connectors.mail_smtp import Relay, Submission
 from connectors.mail_thread import ascii_address, chain, known_ids, our_id, read_handle, write_handle
 from connectors.sandbox import Exhausted, Failed, Sandbox
 
@@ -44,7 +45,22 @@ MARGIN = 2 * 86_400_000
 """Milliseconds before the last good look at the folder from which mail is read again when its UIDs are new."""
 
 FRESH = 600_000
+"""Milliseconds between two notes that the folder holds nothing newer."""
+
+PATIENT = 5
+"""So often the connection may break on one mail before less of it is asked for."""
+
 BATCH = 100
+
+TOO_LARGE = (
+    "[邮件过大：{size:.1f} MB，上限 {limit:.1f} MB，仅收取信头；请到邮箱中查看原件。\n"
+    "This mail of {size:.1f} MB is over the limit of {limit:.1f} MB: only its header was taken; "
+    "the mail itself is in the mailbox.]"
+)
+UNREADABLE = (
+    "[邮件服务器无法给出这封邮件的正文；请到邮箱中查看原件。\n"
+    "The mail server does not hand out the body of this mail; please look into the mailbox.]"
+)
 
 
 class Server(Options):
@@ -139,6 +155,7 @@ class Mail:
         self._limits = limits
         self._submission: Submission | None = None
         self._seen: set[int] = set()
+        self._tries: dict[int, int] = {}
         imap = options.imap
         password, token = imap.secrets()
         self._account = Account(imap.host, imap.port, imap.tls, imap.user, password, token, imap.folder)
@@ -239,15 +256,35 @@ class Mail:
         return cursor
 
     async def _read(self, mailbox: Mailbox, sandbox: Sandbox, entry: Entry) -> Parsed | None:
-        large = entry.size > self._limits.size
+        """Return the event of one mail, None if it was deleted meanwhile.
+
+        A mail on which the connection breaks again and again must not hold up those behind it: then
+        its header will do, and at last a message that says where it is.
+        """
+        tries = self._tries.get(entry.uid, 0)
+        self._tries = {entry.uid: tries + 1}
+        received = entry.received or self._kit.now()
+        if tries >= 2 * PATIENT:
+            return self._unreadable(mailbox, entry, received)
+        notice = ""
+        if entry.size > self._limits.size:
+            notice = TOO_LARGE.format(size=entry.size / (1 << 20), limit=self._limits.size / (1 << 20))
+        elif tries >= PATIENT:
+            notice = UNREADABLE
         raw = await (
-            mailbox.header(entry.uid, HEADER_OF_LARGE) if large else mailbox.mail(entry.uid, self._limits.size)
+            mailbox.header(entry.uid, HEADER_OF_LARGE) if notice else mailbox.mail(entry.uid, self._limits.size)
         )
+        self._tries.clear()
         if raw is None:
             return None
-        received = entry.received or self._kit.now()
-        event = await self._parse(sandbox, Job(raw, received, self._options.address, entry.size * large, self._limits))
+        event = await self._parse(sandbox, Job(raw, received, self._options.address, notice, self._limits))
         return await self._told_apart(event) if isinstance(event, Message) else event
+
+    def _unreadable(self, mailbox: Mailbox, entry: Entry, received: int) -> Message:
+        identifier = f"uid:{mailbox.validity}.{entry.uid}"
+        reason = f"the server does not hand out the mail with UID {entry.uid}"
+        address = f"mailto:{NOBODY}"
+        return Message(identifier, address, received, UNREADABLE, auto=True, details={"shunt": reason})
 
     async def _parse(self, sandbox: Sandbox, job: Job) -> Parsed:
         try:

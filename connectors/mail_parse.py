@@ -40,13 +40,13 @@ Parsed = Message | Receipt | Ignored
 class Job(Struct, frozen=True):
     """One mail for `work`: its bytes, when the server received it (ms since 1970 UTC), the channel's own address.
 
-    *oversize* is the full size in bytes of a mail of which *raw* is only the header, else 0.
+    *notice* stands in the place of the text of a mail of which *raw* is only the header.
     """
 
     raw: bytes
     received: int
     own: str
-    oversize: int = 0
+    notice: str = ""
     limits: Limits = Limits()
 
 
@@ -54,13 +54,13 @@ def work(request: bytes) -> bytes:
     """Parse the `Job` in *request* (msgpack) and return its event (msgpack); too complex a mail comes back salvaged."""
     job = msgspec.msgpack.decode(request, type=Job)
     try:
-        event = parse(job.raw, received=job.received, own=job.own, oversize=job.oversize, limits=job.limits)
+        event = parse(job.raw, received=job.received, own=job.own, notice=job.notice, limits=job.limits)
     except TooComplex as error:
         event = salvage(job.raw, received=job.received, own=job.own, reason=str(error))
     return msgspec.msgpack.encode(event)
 
 
-def parse(raw: bytes, *, received: int, own: str, oversize: int = 0, limits: Limits = Limits()) -> Parsed:  # noqa: B008  # frozen
+def parse(raw: bytes, *, received: int, own: str, notice: str = "", limits: Limits = Limits()) -> Parsed:  # noqa: B008  # frozen
     """Return what the mail *raw* means to the channel whose address is *own*. Raises `TooComplex`."""
     mail = read(raw, limits)
     headers = mail.headers
@@ -80,17 +80,15 @@ def parse(raw: bytes, *, received: int, own: str, oversize: int = 0, limits: Lim
     bounce = read_bounce(headers, sender.address, subject, f"{text} {quoted}", own=own, at=at)
     if bounce is not None:
         return bounce
-    if oversize:
-        text = _too_large(oversize, limits)
-    details = _details(headers, limits, hint) | {"quoted": quoted, "oversize": oversize, "form": form}
+    details = _details(headers, limits, hint) | {"quoted": quoted, "partial": bool(notice), "form": form}
     references, answered = read_ids(headers.first("references")), read_ids(headers.first("in-reply-to"))
     media = body.media()
     return Message(
         external_id=external_id(raw, identifier),
         address=f"mailto:{sender.address}",
         at=at,
-        text=text,
-        type=_type(text, media),
+        text=notice or text,
+        type=_type(notice or text, media),
         name=sender.name,
         subject=subject,
         html=body.html(),
@@ -190,11 +188,3 @@ def _type(text: str, media: tuple[Media, ...]) -> MessageType:
         return "text"
     family = media_family(media[0].type)
     return "image" if family == "image" else "voice" if family == "voice" else "video" if family == "video" else "file"
-
-
-def _too_large(size: int, limits: Limits) -> str:
-    return (
-        f"[邮件过大：{size / (1 << 20):.1f} MB，上限 {limits.size >> 20} MB，仅收取信头；请到邮箱中查看原件。\n"
-        f"This mail of {size / (1 << 20):.1f} MB is over the limit of {limits.size >> 20} MB: only its header was "
-        "taken; the mail itself is in the mailbox.]"
-    )

@@ -1,17 +1,11 @@
-"""Mail going out through a submission server (RFC 5321, 6409): how a message is built, and what each failure means."""
+"""Mail going out through a submission server (RFC 5321, RFC 6409), and what each failure means."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from email import policy
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.utils import format_datetime
 
 import aiosmtplib
 from aiosmtplib import (
@@ -21,21 +15,17 @@ from aiosmtplib import (
     SMTPResponseException,
     SMTPSenderRefused,
     SMTPServerDisconnected,
-    SMTPTimeoutError,
 )
 from msgspec import Struct
 
-from connectors.base import BadOptions, Outbound, Rejected, SendError, Throttled, Uncertain, Unreachable
-from connectors.mail_mime import MEDIA_TYPE
-from connectors.mail_thread import Handle, ascii_address, domain, known_ids, our_id, reply_subject
-
-CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-PLAIN_ADDRESS = re.compile(r"[^\s<>@,;:\"()\[\]\\]{1,64}@[^\s<>@,;:\"()\[\]\\]{1,255}")
-WIRE = policy.SMTP.clone(cte_type="7bit", max_line_length=76)
-"""Seven bits only: not every server on the way takes more, and a signature breaks if one converts."""
+from connectors.base import BadOptions, Rejected, SendError, Throttled, Uncertain, Unreachable
 
 GREYLISTED = 300.0
 BUSY = 60.0
+PIECE = 256 << 10
+SLOWEST = 50_000
+"""Bytes per second that we wait for while a mail is sent."""
+
 IDLE_LIMIT = 30.0
 """Servers close a connection that idles; after this many seconds it is tried with NOOP before it is used."""
 
@@ -52,70 +42,6 @@ class Relay(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Relay(host={self.host!r}, port={self.port})"
-
-
-async def compose(message: Outbound, handle: Handle, address: str, name: str) -> bytes:
-    """Return *message* as a mail from *address* that continues the thread of *handle*.
-
-    Raises `Rejected` when a header would hold a line break or another control character: it would
-    become a header of its own.
-    """
-    recipient = recipient_of(message, handle)
-    subject = message.subject or (reply_subject(handle.subject) if handle.subject else "")
-    refs = tuple(dict.fromkeys([*handle.refs, *known_ids(message.refs)]))
-    named = [text for file in message.media for text in (file.name, file.type)]
-    for value in (subject, handle.subject, name, address, message.author, *refs, *named):
-        if CONTROLS.search(value):
-            raise Rejected("a header of the mail holds a line break or another control character")
-    mail = EmailMessage(policy=WIRE)
-    mail["From"] = _address(name or message.author, address)
-    mail["To"] = _address("", recipient)
-    mail["Subject"] = subject
-    mail["Date"] = format_datetime(datetime.fromtimestamp(message.at / 1000, UTC))
-    mail["Message-ID"] = our_id(message.id, address)
-    if refs:
-        mail["In-Reply-To"] = handle.refs[-1] if handle.refs else refs[0]
-        mail["References"] = " ".join(refs)
-    if message.auto:
-        # RFC 3834 §5: so that no other machine answers this one.
-        mail["Auto-Submitted"] = "auto-replied"
-        mail["X-Auto-Response-Suppress"] = "All"
-    files = [await file.read() for file in message.media]
-    try:
-        # Encoding 20 MB takes most of a second: not on the loop.
-        return await asyncio.to_thread(_write, mail, message, files)
-    except ValueError:
-        raise Rejected("the mail holds characters that cannot be written") from None
-
-
-def _write(mail: EmailMessage, message: Outbound, files: list[bytes]) -> bytes:
-    mail.set_content(message.text, subtype="plain", charset="utf-8")
-    if message.html:
-        mail.add_alternative(message.html, subtype="html", charset="utf-8")
-    for file, content in zip(message.media, files, strict=True):
-        # A mail or multipart inside a mail may not be in base64 (RFC 2046 §5.2.1): it goes as plain bytes.
-        plain = not MEDIA_TYPE.fullmatch(file.type) or file.type.startswith(("message/", "multipart/"))
-        family, _, kind = ("application/octet-stream" if plain else file.type).partition("/")
-        mail.add_attachment(content, maintype=family, subtype=kind, filename=file.name)
-    return mail.as_bytes()
-
-
-def recipient_of(message: Outbound, handle: Handle) -> str:
-    """Return the one address *message* goes to: where the customer wants answers, else the customer.
-
-    Raises `Rejected`.
-    """
-    scheme, _, address = message.address.partition(":")
-    if scheme != "mailto":
-        raise Rejected("the recipient is no mail address")
-    recipient = handle.reply_to or address
-    # An address beyond ASCII needs SMTPUTF8 all the way to the recipient; hardly any server offers it.
-    if not PLAIN_ADDRESS.fullmatch(recipient) or CONTROLS.search(recipient) or not recipient.split("@")[0].isascii():
-        raise Rejected("the recipient's mail address cannot be written to")
-    try:
-        return ascii_address(recipient)
-    except ValueError:
-        raise Rejected("the recipient's mail domain is not valid") from None
 
 
 class Submission:
@@ -234,15 +160,25 @@ class Submission:
             await client.rset()
             await client.mail(own)
 
-    async def _content(self, client: aiosmtplib.SMTP, content: bytes) -> None:
-        patience = self._timeout + len(content) / 50_000
+    async def _content(self, client: aiosmtplib.SMTP, mail: bytes) -> None:
+        """Send DATA and *mail* in pieces: the library's own way holds up the loop for seconds with a large one."""
         try:
-            await client.data(content, timeout=patience)
-        except SMTPResponseException as error:
-            raise _refusal(error, "the SMTP server refuses the mail", Rejected) from None
-        except (SMTPTimeoutError, SMTPServerDisconnected, OSError) as error:
+            answer = await client.execute_command(b"DATA", timeout=self._timeout)
+        except (SMTPException, OSError) as error:
+            self._drop()
+            raise _unreached(error) from None
+        if answer.code != 354:
+            raise _refusal(SMTPResponseException(*answer), "the SMTP server refuses the mail", Rejected)
+        try:
+            async with asyncio.timeout(self._timeout + len(mail) / SLOWEST):
+                answer, whole = await _pour(client, mail.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        except (SMTPException, OSError) as error:  # TimeoutError is one
             self._drop()
             raise Uncertain(f"the SMTP connection broke after the mail left ({type(error).__name__})") from None
+        if not whole:
+            self._drop()  # the server would read our next command as the rest of the mail
+        if answer.code != 250:
+            raise _refusal(SMTPResponseException(*answer), "the SMTP server refuses the mail", Rejected)
 
     async def _reset(self, client: aiosmtplib.SMTP) -> None:
         """Make the connection ready for the next mail, or give it up."""
@@ -259,11 +195,23 @@ class Submission:
             client.close()
 
 
-def _address(name: str, address: str) -> Address:
+async def _pour(client: aiosmtplib.SMTP, content: bytes) -> tuple[aiosmtplib.SMTPResponse, bool]:
+    """Write *content* no faster than the server takes it; return its answer, and whether it came after the end."""
+    protocol, transport = client.protocol, client.transport
+    if protocol is None or not isinstance(transport, asyncio.WriteTransport):
+        raise SMTPServerDisconnected("the connection is gone")
+    answer = asyncio.ensure_future(protocol.read_response())  # some servers refuse a mail before its end
     try:
-        return Address(name, address.rpartition("@")[0], domain(address))
-    except (ValueError, IndexError):
-        raise Rejected("a mail address cannot be written in a header") from None
+        for start in range(0, len(content), PIECE):
+            protocol.write(content[start : start + PIECE])
+            while transport.get_write_buffer_size() > PIECE and not answer.done():
+                await asyncio.wait({answer}, timeout=0.005)  # the library tells nobody when its buffer is empty
+            if answer.done():
+                break
+        return await answer, start + PIECE >= len(content)
+    finally:
+        answer.cancel()
+        await asyncio.gather(answer, return_exceptions=True)
 
 
 def _refusal(error: SMTPResponseException, text: str, final: type[SendError]) -> SendError:

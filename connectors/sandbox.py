@@ -45,9 +45,10 @@ class Failed(Exception):
 
 
 class Sandbox:
-    """Runs the function *target* ("package.module:name", bytes to bytes) outside this process, one call at a time.
+    """Runs *target* ("package.module:name", a function from bytes to bytes) in another process, one by one.
 
-    Use it as an async context manager. *answer_limit* is the largest result in bytes.
+    Use it as an async context manager; the worker starts with the first call.
+    *answer_limit* is the largest result in bytes.
     """
 
     def __init__(self, target: str, *, answer_limit: int = 256 << 20) -> None:
@@ -57,7 +58,6 @@ class Sandbox:
         self._worker: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
-        self._worker = await self._start()
         return self
 
     async def __aexit__(

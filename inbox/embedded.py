@@ -96,6 +96,7 @@ class Embedded:
         self._process: asyncio.subprocess.Process | None = None
         self._orphan: int | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._watched = False
         self._stopping = False
 
     def __repr__(self) -> str:
@@ -161,8 +162,17 @@ class Embedded:
 
         `restarts` counts the starts; `problem` is "" while the server runs, else why it does not.
         A server that ends at once is started ever less often: at least every second, or every five
-        seconds if it does not even become ready.
+        seconds if it does not even become ready. Raises RuntimeError when it is watched already.
         """
+        if self._watched:
+            raise RuntimeError("the store is watched already; two watches would start two servers on the same files")
+        self._watched = True
+        try:
+            await self._keep_up()
+        finally:
+            self._watched = False
+
+    async def _keep_up(self) -> None:
         clock = asyncio.get_running_loop().time
         pause = 0.0
         while True:

@@ -1,11 +1,15 @@
-"""Readers of the log: each follows every partition that this worker owns, in order, and remembers its position."""
+"""Readers of the log: each follows every partition that this worker owns, in order, and remembers its position.
+
+The log is read once for all of them. Where they are is stored twice a second, not after every entry:
+handling an entry again changes nothing, and a worker that dies leaves half a second to be handled again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ log = logging.getLogger(__name__)
 BATCH = 128
 LOOK = 1.0
 PAUSE = 0.2
+SAVE = 0.5
 ADVANCE = Script.load(Path(__file__).parent / "scripts" / "advance.lua")
 
 
@@ -29,6 +34,21 @@ class Reader:
 
     name: str
     handle: Callable[[Held, Sequence[logbook.Entry]], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Place:
+    """How far each reader is in a partition, by name.
+
+    *saved_at* is when the store last learned it, *resting* until when a reader that failed is left alone;
+    both in the event loop's time.
+    """
+
+    held: Held
+    positions: dict[str, str]
+    saved_at: float
+    resting: dict[str, float] = field(default_factory=dict)
+    unsaved: bool = False
 
 
 class Readers:
@@ -49,6 +69,7 @@ class Readers:
         self._chores = tuple(chores)
         self._tasks: dict[int, list[asyncio.Task[None]]] = {}
         self._owners: set[asyncio.Task[None]] = set()
+        self._places: dict[int, Place] = {}
         self.leases = Leases(store, place, started, self._start, self._stop)
         self.lag: dict[str, float] = {}
 
@@ -57,67 +78,102 @@ class Readers:
         try:
             await self.leases.run()
         finally:
+            unsaved = [place for place in self._places.values() if place.unsaved]
             for partition in list(self._tasks):
                 self._stop(partition)
             await asyncio.gather(*self._owners, return_exceptions=True)
             try:
                 async with asyncio.timeout(2.0):
+                    await asyncio.gather(*(self._save(place) for place in unsaved), return_exceptions=True)
                     await self.leases.close()
             except (StoreError, TimeoutError):
                 log.warning("partitions were not given up; others take them over in seconds")
 
     def _start(self, held: Held) -> None:
-        tasks = [
-            asyncio.get_running_loop().create_task(self._follow(reader, held), name=f"{reader.name}-{held.partition}")
-            for reader in self._readers
-        ]
-        tasks += [asyncio.get_running_loop().create_task(follow(held)) for follow in self._chores]
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(self._follow(held), name=f"readers-{held.partition}")]
+        tasks += [loop.create_task(follow(held)) for follow in self._chores]
         self._tasks[held.partition] = tasks
         for task in tasks:
             self._owners.add(task)
             task.add_done_callback(self._owners.discard)
 
     def _stop(self, partition: int) -> None:
+        self._places.pop(partition, None)
         for task in self._tasks.pop(partition, []):
             task.cancel()
 
-    async def _follow(self, reader: Reader, held: Held) -> None:
-        """Handle the partition's entries in order, for ever; leave when the partition is lost."""
-        partition = held.partition
-        position: str | None = None
-        with self._wakes.listen(f"p{partition}") as news:
+    async def _follow(self, held: Held) -> None:
+        """Hand the partition's entries to every reader in order, for ever; leave when the partition is lost."""
+        loop = asyncio.get_running_loop()
+        with self._wakes.listen(f"p{held.partition}") as news:
             while True:
                 try:
-                    if position is None:
-                        known = await self._store.do(tag(partition), "HGET", key(partition, "pos"), reader.name)
-                        position = known or "0-0"
+                    place = self._places.get(held.partition) or await self._open(held)
                     news.clear()
-                    entries = await logbook.read(self._store, partition, position, BATCH)
-                    if entries:
-                        await reader.handle(held, entries)
-                        await self._advance(reader, held, entries[-1].id)
-                        position = entries[-1].id
+                    if await self._turn(place):
                         continue
+                    wait = LOOK
+                    if place.unsaved:
+                        wait = place.saved_at + SAVE - loop.time()
+                        if wait <= 0:
+                            await self._save(place)
+                            continue
                 except Fenced:
-                    log.info("partition %d was taken over by another worker", partition)
-                    await self.leases.check(partition)
+                    log.info("partition %d was taken over by another worker", held.partition)
+                    await self.leases.check(held.partition)
                     return
                 except StoreError as error:
-                    log.warning("reader %s of partition %d waits: %s", reader.name, partition, error)
+                    log.warning("the readers of partition %d wait: %s", held.partition, error)
                     await asyncio.sleep(PAUSE)
                     continue
-                except Exception:
-                    # A fault of ours in one entry: say so and try again; handlers isolate single entries themselves.
-                    log.exception("reader %s of partition %d failed", reader.name, partition)
-                    await asyncio.sleep(LOOK)
-                    continue
-                try:
-                    async with asyncio.timeout(LOOK):
-                        await news.wait()
-                except TimeoutError:
-                    pass
+                alarm = loop.call_later(wait, news.set)  # several times cheaper than a timeout around the wait
+                await news.wait()
+                alarm.cancel()
 
-    async def _advance(self, reader: Reader, held: Held, position: str) -> None:
+    async def _open(self, held: Held) -> Place:
+        """Find where the readers were. Raises `StoreError`."""
+        names = [reader.name for reader in self._readers]
+        known = await self._store.do(tag(held.partition), "HMGET", key(held.partition, "pos"), *names)
+        positions = {name: position or "0-0" for name, position in zip(names, known, strict=True)}
+        place = self._places[held.partition] = Place(held, positions, asyncio.get_running_loop().time())
+        return place
+
+    async def _turn(self, place: Place) -> bool:
+        """Let every reader handle what comes next for it; True if there may be more. Raises `Fenced`, `StoreError`."""
+        more = False
+        now = asyncio.get_running_loop().time()
+        ready = [reader for reader in self._readers if place.resting.get(reader.name, 0.0) <= now]
+        for position in {place.positions[reader.name] for reader in ready}:  # one, unless a reader fell behind
+            entries = await logbook.read(self._store, place.held.partition, position, BATCH)
+            for reader in ready if entries else ():
+                if place.positions[reader.name] == position and await self._handle(reader, place, entries):
+                    more = more or len(entries) == BATCH
+        if place.unsaved and now > place.saved_at + SAVE:
+            await self._save(place)
+        return more
+
+    async def _handle(self, reader: Reader, place: Place, entries: Sequence[logbook.Entry]) -> bool:
+        """Let *reader* handle *entries*; False if it has to see them again. Raises `Fenced`, `StoreError`."""
+        try:
+            await reader.handle(place.held, entries)
+        except (Fenced, StoreError):
+            raise
+        except Exception:
+            # A fault of ours in one entry: say so and try again; handlers isolate single entries themselves.
+            log.exception("reader %s of partition %d failed", reader.name, place.held.partition)
+            place.resting[reader.name] = asyncio.get_running_loop().time() + LOOK
+            return False
+        place.positions[reader.name] = entries[-1].id
+        place.unsaved = True
+        return True
+
+    async def _save(self, place: Place) -> None:
+        """Remember in the store how far the readers are. Raises `Fenced`, `StoreError`."""
+        held = place.held
+        saved = [word for item in place.positions.items() for word in item]
         keys = [key(held.partition, "lease"), key(held.partition, "pos")]
-        if not await self._store.run(ADVANCE, tag(held.partition), keys, (held.epoch, reader.name, position)):
+        if not await self._store.run(ADVANCE, tag(held.partition), keys, (held.epoch, *saved)):
             raise Fenced
+        place.unsaved = False
+        place.saved_at = asyncio.get_running_loop().time()

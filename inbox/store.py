@@ -135,6 +135,7 @@ class Link:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 self._connection = await self._open()
+            obey_cancellation()
             # The two private attributes are the price of sharing one round trip; test_inbox_store guards them.
             reader: Any = self._connection._reader  # noqa: SLF001
             self._writer = self._connection._writer  # noqa: SLF001
@@ -202,6 +203,13 @@ class Link:
             if not future.done():
                 future.set_exception(error)
                 future.exception()  # nobody may be waiting any more; that is no leak
+
+
+def obey_cancellation() -> None:
+    """Raise CancelledError if this task was cancelled: redis-py swallows a cancellation that meets an answer."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def discard(connection: Connection) -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from inbox.store import Store, StoreError
+from inbox.store import Store, StoreError, obey_cancellation
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class Wakes:
                 async with self._store.subscription(CHANNEL) as pubsub:
                     while True:
                         message = await pubsub.get_message(timeout=5.0)
+                        obey_cancellation()
                         if message:
                             for name in message["data"].decode().split("\n"):
                                 self._set(name)

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -266,6 +266,10 @@ async def room(
         yield made
 
 
-async def gathered(tasks: Iterable[Awaitable[Any]]) -> list[Any]:
-    """Run *tasks* side by side."""
-    return list(await asyncio.gather(*tasks))
+async def eventually(holds: Callable[[], bool], seconds: float = LIMIT) -> None:
+    """Wait until *holds* is true; fail when it is not within *seconds*."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + seconds
+    while not holds():
+        assert clock() < deadline, f"waited {seconds} s in vain"
+        await asyncio.sleep(0)  # give way; what is waited for happens in this loop

@@ -48,7 +48,7 @@ def seed() -> int:
 
 
 def moments(chance: random.Random, count: int, shortest: float, longest: float) -> list[float]:
-    """Draw *count* waiting times in seconds: the moments of faults are what these tests vary, so they are waited for."""
+    """Draw *count* waiting times in seconds: the moments of faults are what these tests vary, so they wait for them."""
     return [chance.uniform(shortest, longest) for _ in range(count)]
 
 
@@ -408,13 +408,12 @@ class Shop:
     async def judge(self) -> Verdict:
         """Compare what was promised with what is there; all customers have been served."""
         oracle = self.oracle
+        inbound: dict[str, list[str]] = {}
 
         async def all_there() -> bool:
-            nonlocal inbound
-            inbound = await self._inbound()
-            return oracle.acked.keys() <= set().union(*map(set, inbound.values()))
+            inbound.update(await self._inbound())
+            return oracle.acked.keys() <= {message for messages in inbound.values() for message in messages}
 
-        inbound: dict[str, list[str]] = {}
         with contextlib.suppress(AssertionError):
             await eventually(all_there, "everything acknowledged to be in the inbox", 10.0, 0.3)
         seen = Counter(message for messages in inbound.values() for message in messages)

@@ -26,8 +26,8 @@ from connectors.base import (
     Unreachable,
 )
 from connectors.mail import Mail, MailOptions
+from connectors.mail_compose import compose
 from connectors.mail_imap import Timing
-from connectors.mail_smtp import compose
 from connectors.mail_thread import Handle, read_handle, reply_subject, write_handle
 from connectors.simulators.mail import MailSimulator
 from connectors.testing import ConnectorContract, Leaving, attachment, kit, outbound
@@ -117,6 +117,17 @@ async def test_text_html_and_files(provider: MailSimulator) -> None:
     ]
     assert raw.isascii()
     assert max(map(len, raw.splitlines())) <= 998
+
+
+async def test_large_mail_and_dots_arrive_whole(provider: MailSimulator) -> None:
+    """Megabytes of every byte, and lines that look like the end of the mail, arrive as they were."""
+    data = bytes(range(256)) * 12_000
+    text = "一\n.\n..\n.x\n" * 3
+    message = outbound(address=CUSTOMER, text=text, media=[attachment("a.bin", "application/octet-stream", data)])
+    mail = await taken(provider, message)
+
+    assert text.strip() == mail.get_body(("plain",)).get_content().replace("\r\n", "\n").strip()  # type: ignore[union-attr]
+    assert [data] == [part.get_content() for part in mail.iter_attachments()]
 
 
 async def test_sent_tells_the_thread_on(provider: MailSimulator) -> None:

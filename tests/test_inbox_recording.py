@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,8 @@ from inbox.wakes import Wakes
 from tests.backroom import message, opened
 
 ADDRESS = "tel:+8613800138000"
+NUMBERS = itertools.count()
+LETTERS = st.characters(codec="utf-8")
 
 
 @pytest.fixture
@@ -152,7 +155,7 @@ async def test_a_file_that_is_too_large_does_not_cost_the_message(store: Store, 
 async def test_every_text_comes_back_as_it_was(store: Store, recorder: Recorder, text: str, name: str) -> None:
     """NUL, controls, emoji, rare Chinese and right-to-left text survive storing, in every field."""
     details = {"note": text, "list": [name]}
-    event = Message(f"h{next(HYPOTHESIS)}", ADDRESS, 1, text, name=name, subject=text, html=text, details=details)
+    event = Message(f"h{next(NUMBERS)}", ADDRESS, 1, text, name=name, subject=text, html=text, details=details)
     [recorded] = await recorder.record("shop", [event])
 
     assert recorded is not None
@@ -162,9 +165,6 @@ async def test_every_text_comes_back_as_it_was(store: Store, recorder: Recorder,
     assert (text, name) == (entry.fields["tx"], entry.fields["n"])
     assert [text, text] == [body.get("subject", ""), body.get("html", "")]
     assert details == body["details"]
-
-
-HYPOTHESIS = itertools.count()
 
 
 @pytest.mark.parametrize(
@@ -205,15 +205,13 @@ async def test_what_an_event_has_beyond_its_fields_comes_back(store: Store, reco
 
 
 def decoded(entry: Entry) -> Rest:
-    import msgspec
-
     return msgspec.json.decode(entry.fields["b"], type=Rest)
 
 
 async def test_a_receipt_is_logged_where_its_message_is_known(store: Store, recorder: Recorder) -> None:
     """Receipts of one platform message, whatever their order, meet in one partition."""
     for state in ("read", "delivered"):
-        await recorder.record("shop", [Receipt("x1", state, 1)])  # type: ignore[arg-type]
+        await recorder.record("shop", [Receipt("x1", state, 1)])
 
     entries = await logbook.read(store, receipt_partition("shop", "x1"), "0-0", 10)
     assert ["read", "delivered"] == [entry.fields["st"] for entry in entries]

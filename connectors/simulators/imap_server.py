@@ -72,7 +72,7 @@ class Folder:
 
 
 class ImapServer:
-    """Serves *folder* to *user*. Set `silent`, `idle`, `login` and call `drop` to make it misbehave."""
+    """Serves *folder* to *user*. Set its attributes and call `drop` to make it misbehave."""
 
     def __init__(self, folder: Folder, user: str, password: str) -> None:
         self.folder = folder
@@ -84,6 +84,8 @@ class ImapServer:
         """Offer IDLE."""
         self.login = True
         """Let the user in."""
+        self.claimed_size: int | None = None
+        """What to answer when asked for the size of a mail, instead of the truth."""
         self.connects = 0
         self.port = 0
         self.tls: ssl.SSLContext | None = None
@@ -384,7 +386,8 @@ class _Session:
         if item == b"FLAGS":
             return f"FLAGS ({' '.join(sorted(mail.flags))})".encode()
         if item == b"RFC822.SIZE":
-            return f"RFC822.SIZE {len(mail.raw)}".encode()
+            claimed = self._server.claimed_size
+            return f"RFC822.SIZE {len(mail.raw) if claimed is None else claimed}".encode()
         if item == b"INTERNALDATE":
             moment = mail.received.astimezone(UTC)
             date = f"{moment.day:2}-{MONTHS[moment.month - 1]}-{moment:%Y %H:%M:%S +0000}"

@@ -1,0 +1,106 @@
+"""A message of the hub written as a mail (RFC 5322): one thread, one recipient, no header but ours."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import secrets
+from datetime import UTC, datetime
+from email import policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+
+from connectors.base import Outbound, Rejected
+from connectors.mail_mime import MEDIA_TYPE
+from connectors.mail_thread import Handle, ascii_address, domain, known_ids, our_id, reply_subject
+
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+PLAIN_ADDRESS = re.compile(r"[^\s<>@,;:\"()\[\]\\]{1,64}@[^\s<>@,;:\"()\[\]\\]{1,255}")
+WIRE = policy.SMTP.clone(cte_type="7bit", max_line_length=76)
+"""Seven bits only: not every server on the way takes more, and a signature breaks if one converts."""
+FILLER = 30
+
+
+async def compose(message: Outbound, handle: Handle, address: str, name: str) -> bytes:
+    """Return *message* as a mail from *address* that continues the thread of *handle*.
+
+    Raises `Rejected` when a header would hold a line break or another control character: it would
+    become a header of its own.
+    """
+    recipient = recipient_of(message, handle)
+    subject = message.subject or (reply_subject(handle.subject) if handle.subject else "")
+    refs = tuple(dict.fromkeys([*handle.refs, *known_ids(message.refs)]))
+    named = [text for file in message.media for text in (file.name, file.type)]
+    for value in (subject, handle.subject, name, address, message.author, *refs, *named):
+        if CONTROLS.search(value):
+            raise Rejected("a header of the mail holds a line break or another control character")
+    mail = EmailMessage(policy=WIRE)
+    mail["From"] = _address(name or message.author, address)
+    mail["To"] = _address("", recipient)
+    mail["Subject"] = subject
+    mail["Date"] = format_datetime(datetime.fromtimestamp(message.at / 1000, UTC))
+    mail["Message-ID"] = our_id(message.id, address)
+    if refs:
+        mail["In-Reply-To"] = handle.refs[-1] if handle.refs else refs[0]
+        mail["References"] = " ".join(refs)
+    if message.auto:
+        # RFC 3834 §5: so that no other machine answers this one.
+        mail["Auto-Submitted"] = "auto-replied"
+        mail["X-Auto-Response-Suppress"] = "All"
+    files = [await file.read() for file in message.media]
+    try:
+        # Encoding 20 MB takes most of a second: not on the loop.
+        return await asyncio.to_thread(_write, mail, message, files)
+    except ValueError:
+        raise Rejected("the mail holds characters that cannot be written") from None
+
+
+def _write(mail: EmailMessage, message: Outbound, files: list[bytes]) -> bytes:
+    """Return the bytes of *mail* with text, HTML and files.
+
+    The library writes each file's header around a short filler; the file itself takes its place
+    afterwards, for the library needs seconds for what base64 does in milliseconds.
+    """
+    mail.set_content(message.text, subtype="plain", charset="utf-8")
+    if message.html:
+        mail.add_alternative(message.html, subtype="html", charset="utf-8")
+    fillers = [secrets.token_bytes(FILLER) for _ in files]
+    for file, filler in zip(message.media, fillers, strict=True):
+        # A mail or multipart inside a mail may not be in base64 (RFC 2046 §5.2.1): it goes as plain bytes.
+        plain = not MEDIA_TYPE.fullmatch(file.type) or file.type.startswith(("message/", "multipart/"))
+        family, _, kind = ("application/octet-stream" if plain else file.type).partition("/")
+        mail.add_attachment(filler, maintype=family, subtype=kind, filename=file.name)
+    pieces: list[bytes] = []
+    rest = mail.as_bytes()
+    for content, filler in zip(files, fillers, strict=True):
+        head, _, rest = rest.partition(base64.b64encode(filler))
+        coded = base64.b64encode(content)
+        pieces += [head, b"\r\n".join(coded[start : start + 76] for start in range(0, len(coded), 76))]
+    return b"".join([*pieces, rest])
+
+
+def recipient_of(message: Outbound, handle: Handle) -> str:
+    """Return the one address *message* goes to: where the customer wants answers, else the customer.
+
+    Raises `Rejected`.
+    """
+    scheme, _, address = message.address.partition(":")
+    if scheme != "mailto":
+        raise Rejected("the recipient is no mail address")
+    recipient = handle.reply_to or address
+    # An address beyond ASCII needs SMTPUTF8 all the way to the recipient; hardly any server offers it.
+    if not PLAIN_ADDRESS.fullmatch(recipient) or CONTROLS.search(recipient) or not recipient.split("@")[0].isascii():
+        raise Rejected("the recipient's mail address cannot be written to")
+    try:
+        return ascii_address(recipient)
+    except ValueError:
+        raise Rejected("the recipient's mail domain is not valid") from None
+
+
+def _address(name: str, address: str) -> Address:
+    try:
+        return Address(name, address.rpartition("@")[0], domain(address))
+    except (ValueError, IndexError):
+        raise Rejected("a mail address cannot be written in a header") from None
