@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -259,7 +260,16 @@ class Worker:
         for external_id in filter(None, external_ids):
             last = external_id == external_ids[-1]
             await self._surely(partial(self._remember, delivery, external_id, last=last))
+        if sent.handle and sent.handle != conversation.handle:
+            await self._follow_thread(conversation, sent.handle)
         return sent
+
+    async def _follow_thread(self, conversation: conversations.Conversation, handle: str) -> None:
+        """Let the next answer follow this one; if the customer wrote meanwhile, it follows that instead."""
+        place = conversation.place
+        change = conversations.Change(id=place.key, version=conversation.version, set={"handle": handle})
+        with contextlib.suppress(conversations.Conflict):
+            await self._surely(partial(conversations.commit, self._store, place.partition, change))
 
     async def _settle(self, held: Held, delivery: Delivery, state: str, now: int, **facts: Any) -> None:
         await self._surely(partial(self._deliveries.settle, delivery, state, now, held=held, **facts))
