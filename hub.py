@@ -34,7 +34,7 @@ from connectors import registry
 from connectors.base import Event, Kit, Media, WebhookCall
 from connectors.ingress import Ingress, Unavailable, rebuilt
 from inbox import commands as inbox_commands
-from inbox import conversations, leases, memory, readers, recording
+from inbox import conversations, leases, memory, placing, readers, recording
 from inbox.api import Api, Token, Tokens
 from inbox.attachments import Attachments, NoAttachment
 from inbox.channels import Channel, Channels
@@ -82,6 +82,7 @@ SCRIPTS = (
     leases.TAKE,
     leases.BEAT_SCRIPT,
     readers.ADVANCE,
+    placing.LOCATE,
     memory.MEMORY,
     deliveries.CLAIM,
     deliveries.RECLAIM,
@@ -167,7 +168,7 @@ class Hub:
             [Reader("router", self.router.handle), Reader("outbox", self.worker.handle)],
             [
                 self.worker.follow,
-                Chore(self.wakes, "p", fetching.turn, now_ms).follow,
+                Chore(self.wakes, "f", fetching.turn, now_ms).follow,
                 Chore(self.wakes, "z", self.desk.wake_snoozed, now_ms).follow,
                 listening.follow,
             ],
@@ -236,6 +237,7 @@ class Hub:
                 task.cancel()
         with contextlib.suppress(StoreError):
             await self.status.share()
+        await asyncio.gather(*(channel.close() for channel in self.channels))
         await self.http.close()
 
     def reloaded(self, loaded: Loaded) -> None:
@@ -275,7 +277,9 @@ class Hub:
                 secret = getattr(one.options, "secret_path", None)
                 channel.secret_path = secret.get_secret_value() if isinstance(secret, SecretStr) else str(secret or "")
             channels[name] = channel
+        replaced = [one for one in self.channels if channels.get(one.name) is not one]
         self.channels.by_name = channels
+        await asyncio.gather(*(one.close() for one in replaced))
         tokens = [
             (
                 one.token.get_secret_value(),

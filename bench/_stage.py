@@ -16,8 +16,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,24 +38,29 @@ START_LIMIT = 30.0
 DRAIN_LIMIT = 900.0
 SAMPLES = 400
 
-# Counts log entries of one type inside the store: reading them all out would take longer than writing them.
+# Counts new log entries by type inside the store: reading them all out would take longer than writing them.
 COUNT_ENTRIES = """
-local from, found = '-', 0
+local from, counts, found = ARGV[1], {}, {}
 while true do
-  local entries = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 2000)
+  local entries = redis.call('XRANGE', KEYS[1], '(' .. from, '+', 'COUNT', 2000)
   if #entries == 0 then
-    return found
+    break
   end
   for _, entry in ipairs(entries) do
     for index = 1, #entry[2], 2 do
       if entry[2][index] == 't' then
-        if entry[2][index + 1] == ARGV[1] then found = found + 1 end
+        counts[entry[2][index + 1]] = (counts[entry[2][index + 1]] or 0) + 1
         break
       end
     end
   end
-  from = '(' .. entries[#entries][1]
+  from = entries[#entries][1]
 end
+for kind, count in pairs(counts) do
+  found[#found + 1] = kind
+  found[#found + 1] = count
+end
+return {from, found}
 """
 
 
@@ -158,6 +164,8 @@ class Hub:
     store: redis.Redis
     store_pid: int
     folder: Path
+    _counts: Counter[str] = field(default_factory=Counter)
+    _counted: list[str] = field(default_factory=lambda: ["0-0"] * COUNT)
 
     @property
     def url(self) -> str:
@@ -167,29 +175,41 @@ class Hub:
     def store_cpu(self) -> float:
         return cpu_seconds(self.store_pid)
 
-    def count(self, kind: str) -> int:
-        """Count the log's entries of one type."""
-        script = self.store.register_script(COUNT_ENTRIES)
-        return sum(int(script(keys=[key(partition, "log")], args=[kind])) for partition in range(COUNT))
+    def counts(self) -> Counter[str]:
+        """Count the log's entries by type."""
+        pipe = self.store.pipeline(transaction=False)
+        for partition in range(COUNT):
+            pipe.eval(COUNT_ENTRIES, 1, key(partition, "log"), self._counted[partition])
+        for partition, (position, found) in enumerate(pipe.execute()):
+            self._counted[partition] = position
+            self._counts.update(dict(zip(found[::2], found[1::2], strict=True)))
+        return self._counts
 
-    def behind(self, reader: str = "router") -> int:
-        """Return in how many partitions *reader* has not reached the end of the log."""
+    def behind(self) -> int:
+        """Return how many events have no conversation yet."""
+        counts = self.counts()
+        return counts["e"] - counts["p"] - counts["i"]
+
+    def settled(self, reader: str = "router") -> bool:
+        """Tell whether *reader* has said that it handled everything; it says so with a delay."""
         pipe = self.store.pipeline(transaction=False)
         for partition in range(COUNT):
             pipe.hget(key(partition, "pos"), reader)
             pipe.xrevrange(key(partition, "log"), count=1)
         replies: list[Any] = pipe.execute()
-        ends = zip(replies[::2], replies[1::2], strict=True)
-        return sum(bool(end) and position != end[0][0] for position, end in ends)
+        return all(not end or position == end[0][0] for position, end in zip(replies[::2], replies[1::2], strict=True))
 
     def drain(self) -> float:
-        """Wait until every event is routed; return the seconds that took."""
+        """Wait until every event has its conversation, and its agent; return the seconds until the first of the two."""
         began = time.monotonic()
-        while self.behind():
-            if time.monotonic() - began > DRAIN_LIMIT:
-                sys.exit(f"the hub did not route everything in {DRAIN_LIMIT:.0f} s")
+        while self.behind() and time.monotonic() < began + DRAIN_LIMIT:
             time.sleep(0.02)
-        return time.monotonic() - began
+        waited = time.monotonic() - began
+        while not self.settled():
+            if time.monotonic() > began + DRAIN_LIMIT:
+                sys.exit(f"the hub did not route everything in {DRAIN_LIMIT:.0f} s; {self.behind()} events are left")
+            time.sleep(0.1)
+        return waited
 
     def used_memory(self) -> dict[str, int]:
         """Return what the store says of its memory."""

@@ -123,7 +123,7 @@ def verify(rows: list[Row], connections: int) -> list[str]:
     faults = [f"{row.name}: {fault}" for row in rows if (fault := row.lost())]
     for one in {id(row.hub): row.hub for row in rows if row.hub is not None}.values():
         mine = [row for row in rows if row.hub is one]
-        answered, kept = sum(row.sent for row in mine), one.count("e")
+        answered, kept = sum(row.sent for row in mine), one.counts()["e"]
         # wrk leaves calls in flight when a round ends: kept, but not counted.
         most = answered + connections * sum(len(row.rounds) + 1 for row in mine)
         print(f"{answered} messages answered with 200 by the hub of {mine[0].name!r}, {kept} in its store")

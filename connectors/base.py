@@ -7,20 +7,23 @@ all that a third-party connector needs.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, SecretStr
+
+if TYPE_CHECKING:
+    import aiohttp  # workers that only parse need not load it
 
 __all__ = [
     "Answer",
     "BadOptions",
     "Capabilities",
+    "Closer",
     "Connector",
     "ConnectorError",
     "Echo",
@@ -404,10 +407,20 @@ class Webhook(Protocol):
 
 @runtime_checkable
 class Listener(Protocol):
-    """Optional: we ask the platform. One process at a time listens for a channel."""
+    """Optional: we ask the platform. One process at a time listens for a channel.
 
-    def listen(self) -> AsyncIterator[Event]:
+    A listener that mends itself says in an attribute *trouble* why it hears nothing now, "" while it does.
+    """
+
+    def listen(self) -> AsyncGenerator[Event]:
         """Yield events for ever. The line after a `yield` runs once that event is durable: mark it seen there."""
+
+
+@runtime_checkable
+class Closer(Protocol):
+    """Optional: there is something to give back when the channel is no longer used."""
+
+    async def close(self) -> None: ...
 
 
 @runtime_checkable

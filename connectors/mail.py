@@ -13,7 +13,7 @@ import hashlib
 import logging
 import random
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import ClassVar, Literal
 
 import msgspec
@@ -164,7 +164,7 @@ class Mail:
         self.trouble = ""
         """Why the mailbox cannot be read at present, "" while it can."""
 
-    async def listen(self) -> AsyncIterator[Event]:
+    async def listen(self) -> AsyncGenerator[Event]:
         """Yield the mailbox's mail for ever; lost connections are renewed after 1 to 60 s, nothing is skipped or lost.
 
         What is wrong meanwhile stands in `trouble`.

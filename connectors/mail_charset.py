@@ -106,9 +106,9 @@ def unbase64(data: bytes) -> bytes:
     data = NOT_BASE64.sub(b"", data)
     try:
         return binascii.a2b_base64(data + b"==")
-    except binascii.Error:
-        whole = data.rstrip(b"=")
-        return binascii.a2b_base64(whole[: len(whole) - len(whole) % 4])
+    except binascii.Error:  # padding in the middle, or one letter too many: read up to there
+        whole = data.partition(b"=")[0]
+        return binascii.a2b_base64(whole[: len(whole) - (len(whole) % 4 == 1)] + b"==")
 
 
 def _join(words: list[tuple[str, bytes]], *, thorough: bool) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.base import Capabilities, Connector, Fetcher, Listener
+from connectors.base import Capabilities, Closer, Connector, Fetcher, Listener
+
+log = logging.getLogger(__name__)
 
 NOTHING = Capabilities()
 
@@ -46,6 +49,15 @@ class Channel:
         """The connector, if it can download files."""
         connector: object = self.connector
         return connector if isinstance(connector, Fetcher) else None
+
+    async def close(self) -> None:
+        """Let the connector give back what it holds; a fault in that is logged and changes nothing."""
+        connector: object = self.connector
+        if isinstance(connector, Closer):
+            try:
+                await connector.close()
+            except Exception:
+                log.exception("the connector of %s did not close", self.name)
 
     def mark(self, state: str, reason: str, now: int) -> None:
         """Say whether the channel is "up", "degraded" or "down"."""

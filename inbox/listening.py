@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
 
 from connectors.base import ConnectorError, Event, Listener
 from inbox.channels import Channel, Channels
@@ -55,6 +56,7 @@ class Listening:
                                 self._listen(channel, channel.listener), name=f"listen-{channel.name}"
                             )
                             running[channel.name] = (channel, task)
+                    self._look(channel for channel, _ in running.values())
                     try:
                         async with asyncio.timeout(LOOK):
                             await news.wait()
@@ -65,14 +67,22 @@ class Listening:
                 task.cancel()
             await asyncio.gather(*(task for _, task in running.values()), return_exceptions=True)
 
+    def _look(self, channels: Iterable[Channel]) -> None:
+        """Show what listeners that mend themselves say of their trouble."""
+        for channel in channels:
+            trouble = getattr(channel.connector, "trouble", None)
+            if trouble is not None:
+                channel.mark("degraded" if trouble else "up", trouble, self._now())
+
     async def _listen(self, channel: Channel, listener: Listener) -> None:
         """Record what a channel yields, for ever; a listener that fails is started again, ever more slowly."""
         wait = RESTART[0]
         while True:
             try:
-                async for event in listener.listen():
-                    await self._record(channel, event)
-                    wait = RESTART[0]
+                async with aclosing(listener.listen()) as events:
+                    async for event in events:
+                        await self._record(channel, event)
+                        wait = RESTART[0]
                 reason = "the listener ended"
             except Exception as error:  # noqa: BLE001  # whatever it is, the channel must come back
                 # Only errors of the contract promise that they hold nothing personal.

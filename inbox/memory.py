@@ -16,6 +16,7 @@ from inbox.wakes import Wakes
 
 MEMORY = Script.load(Path(__file__).parent / "scripts" / "memory.lua")
 LOCK_LOOK = (0.01, 0.05)
+LOCK_LIFE = 6.0  # seconds that a lock outlives a holder that died
 MOST_ITEMS = 2_000  # of one box; the oldest go first
 
 
@@ -45,13 +46,24 @@ class ChannelMemory:
     async def lock(self, name: str, *, seconds: float) -> AsyncIterator[None]:
         """Hold *name* alone among all processes. Raises `StoreError`."""
         key, mine = self._key(f"l:{name}"), secrets.token_hex(8)
-        while not await self._store.do(self._tag, "SET", key, mine, "NX", "PX", int(seconds * 1000)):  # noqa: ASYNC110  # other processes hold it
+        life = int(min(seconds, LOCK_LIFE) * 1000)
+        while not await self._store.do(self._tag, "SET", key, mine, "NX", "PX", life):  # noqa: ASYNC110  # other processes hold it
             await asyncio.sleep(random.uniform(*LOCK_LOOK))  # noqa: S311  # spreads the waiters, guards nothing
+        keeping = asyncio.create_task(self._keep_locked(key, mine, seconds), name=f"lock-{name}")
         try:
             yield
         finally:
-            with contextlib.suppress(StoreError):  # the lock ends by itself after *seconds*
+            keeping.cancel()
+            with contextlib.suppress(StoreError):  # the lock ends by itself
                 await self._store.run(MEMORY, self._tag, [key], ("unlock", mine))
+
+    async def _keep_locked(self, key: str, mine: str, seconds: float) -> None:
+        """Let the lock live on for as long as this process does, at most *seconds* altogether."""
+        left = seconds
+        while (left := left - LOCK_LIFE / 3) > 0:
+            await asyncio.sleep(LOCK_LIFE / 3)
+            with contextlib.suppress(StoreError):
+                await self._store.run(MEMORY, self._tag, [key], ("prolong", mine, int(min(left, LOCK_LIFE) * 1000)))
 
     async def post(self, box: str, item_id: str, item: str, *, keep: float) -> int:
         keys = [self._key(f"b:{box}"), self._key(f"i:{box}")]

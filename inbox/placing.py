@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,8 +21,9 @@ from inbox.leases import Held
 from inbox.log import Entry
 from inbox.partitions import Id, digest, key, parse_id, tag
 from inbox.recording import Rest, receipt_partition
-from inbox.store import Store
+from inbox.store import Script, Store
 
+LOCATE = Script.load(Path(__file__).parent / "scripts" / "locate.lua")
 REOPEN_FOR = 3 * 24 * 3600 * 1000
 SUBJECT_LIMIT = 120
 CLOCKS_DIFFER = 5_000
@@ -94,15 +96,18 @@ class Placer:
 
     async def locate(self, origin: Origin) -> Spot:
         """Find where *origin* belongs, without changing anything. Raises `StoreError`."""
-        partition = origin.entry.partition
-        reply = await self._store.do(tag(partition), "HGETALL", key(partition, f"a:{origin.address}"))
-        record = pairs(reply)
+        partition, latest = origin.entry.partition, f"conv:{origin.channel}"
+        keys = [key(partition, f"a:{origin.address}")]
+        found, conversation_found = await self._store.run(LOCATE, tag(partition), keys, (latest,))
+        record = pairs(found)
         known = await self._referred(origin)
+        conversation: Conversation | None = None
         if known is None and not origin.capabilities.threads:
-            known = record.get(f"conv:{origin.channel}")
-        if not known:
-            return Spot(record, None, reopens=False)
-        conversation = (await conversations.load_many(self._store, [parse_id(known, "c")]))[0]
+            known = record.get(latest)
+            if known and conversation_found:
+                conversation = conversations.from_hash(known, pairs(conversation_found))
+        if conversation is None and known:
+            conversation = (await conversations.load_many(self._store, [parse_id(known, "c")]))[0]
         if conversation is None:
             return Spot(record, None, reopens=False)
         if conversation.status == "resolved" and origin.entry.type == logbook.MESSAGE:

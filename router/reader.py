@@ -112,11 +112,16 @@ class Router:
                 await self._placer.ignore(held, origin, decision.ignore)
                 self.counts["ignored"] += 1
                 return
+            effects = self._effects(origin, spot, decision)
             try:
-                await self._placer.place(held, origin, spot, self._effects(origin, spot, decision))
+                await self._placer.place(held, origin, spot, effects)
             except Conflict:
                 continue
-            self._wakes.ring((f"p{held.partition}",))
+            if effects.story or spot.new or spot.reopens:  # else nothing hangs on it, and the log can be read later
+                where = spot.conversation.place.partition if spot.conversation is not None else held.partition
+                self._wakes.ring((f"p{where}",))
+            if origin.rest.media:
+                self._wakes.ring((f"f{held.partition}",))
             return
         raise Conflict
 

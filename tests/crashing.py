@@ -11,6 +11,7 @@ interpreter for each of hundreds of crashes would take most of an hour.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -23,8 +24,11 @@ from typing import Any
 
 ARMED = "armed.json"
 CODE = 9
-UNCOUNTED = frozenset({"store-link", "wake-publish"})
-"""Tasks that serve all others: where they stand says nothing about the message."""
+COUNTED = frozenset({"Readers._follow", "Worker.follow", "Worker._guarded"})
+"""Coroutines that work for the partition that they hold; what they start counts too."""
+
+UNCOUNTED = frozenset({"Link._run", "Wakes._publish"})
+"""Those that serve all others: where they stand says nothing about the message."""
 
 ANY = -1
 concern: ContextVar[int | None] = ContextVar("concern", default=None)
@@ -54,20 +58,16 @@ class Bomb:
             return
         self.count += 1
         if self.count == self.at:
-            os.write(2, f"crash at {what} of {task.partition('-')[0]}: {place(coroutine)}\n".encode())
+            os.write(2, f"crash at {what} of {task}: {place(coroutine)}\n".encode())
             os._exit(CODE)
 
 
-def partition_worked_for(name: str, coroutine: Any) -> int | None:
-    """Return the partition that a new task works for: by its name, by what it holds, or as who starts it."""
-    kind, _, rest = name.partition("-")
-    if name in UNCOUNTED:
-        return None
-    if kind in ("router", "outbox", "deliver"):
-        return int(rest.partition("-")[0])
-    if getattr(coroutine, "__qualname__", "") == "Worker.follow":
+def partition_worked_for(coroutine: Any) -> int | None:
+    """Return the partition that a new task works for: the one that it holds, else that of who starts it."""
+    name = getattr(coroutine, "__qualname__", "")
+    if name in COUNTED:
         return int(coroutine.cr_frame.f_locals["held"].partition)
-    return concern.get()
+    return None if name in UNCOUNTED else concern.get()
 
 
 def place(coroutine: Any) -> str:
@@ -128,14 +128,14 @@ class Policy(asyncio.DefaultEventLoopPolicy):
         loop.set_task_factory(self._task)
         return loop
 
-    def _task(
-        self, loop: asyncio.AbstractEventLoop, coroutine: Any, *, name: str | None = None, **rest: Any
-    ) -> asyncio.Task[Any]:
-        partition = partition_worked_for(name or "", coroutine)
+    def _task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **rest: Any) -> asyncio.Task[Any]:
+        partition = partition_worked_for(coroutine)
         if partition is not None and not isinstance(coroutine, Stepping):
-            label = name or getattr(coroutine, "__qualname__", "?")
+            label = str(getattr(coroutine, "__qualname__", "?"))
+            if label == "Readers._follow":
+                label = str(coroutine.cr_frame.f_locals["reader"].name)
             coroutine = Stepping(coroutine, self._bomb, label, partition)
-        return asyncio.Task(coroutine, loop=loop, name=name, **rest)
+        return asyncio.Task(coroutine, loop=loop, **rest)
 
 
 def counted(bomb: Bomb, handler: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -159,6 +159,7 @@ def run(config: Path, store: str, bomb: Bomb) -> int:
     from outbox.endpoints import Outbox
 
     signal.signal(signal.SIGUSR1, bomb.arm)
+    tell(pid=os.getpid())
     for owner, method in ((Ingress, "hook"), (Sites, "post"), (Outbox, "reply")):
         setattr(owner, method, counted(bomb, getattr(owner, method), method))
     asyncio.set_event_loop_policy(Policy(bomb))
@@ -166,7 +167,7 @@ def run(config: Path, store: str, bomb: Bomb) -> int:
 
 
 def main(config: Path, store: str) -> None:
-    """Fork a hub for every line of standard input; tell its process id, and then how it ended."""
+    """Fork a hub for every line of standard input, which tells its process id; tell then how it ended."""
     import hub
     from inbox.logs import configure
 
@@ -180,7 +181,6 @@ def main(config: Path, store: str) -> None:
                 code = run(config, store, Bomb(config.parent))
             finally:
                 os._exit(code)
-        tell(pid=pid)
         tell(code=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
@@ -206,7 +206,7 @@ class Crashing:
         return self.config.with_name("hub.log")
 
     async def keep(self) -> None:
-        """Start a hub whenever there is none, until cancelled; one that ends otherwise than by its bomb is a failure."""
+        """Start a hub whenever there is none, until cancelled; one that ends otherwise than by its bomb is a fault."""
         with self.log.open("ab") as output:
             self._program = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -230,8 +230,8 @@ class Crashing:
                 self.crashes += 1
         finally:
             self._program.kill()
-            if self._pid:
-                os.kill(self._pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid or self._program.pid, signal.SIGKILL)
             await self._program.wait()
 
     async def _hear(self) -> dict[str, int]:

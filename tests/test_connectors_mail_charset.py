@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.mail_charset import codec, decode, decode_words
+from connectors.mail_charset import codec, decode, decode_words, unbase64
 
 SIMPLE = "您好，我要退货，订单号是20261120。"
 COMPLEX = "您好，請問這個商品什麼時候可以出貨？謝謝"
@@ -107,6 +107,12 @@ def test_raw_bytes_beside_words() -> None:
     raw = "订单".encode("gbk") + b" =?utf-8?B?" + base64.b64encode("退货".encode()) + b"?= " + "谢谢".encode("gbk")
 
     assert decode_words(raw) == "订单 退货 谢谢"
+
+
+@given(st.text(alphabet="AQg/+=\n !", max_size=60))
+def test_any_base64_is_read_as_far_as_it_goes(coded: str) -> None:
+    """Base64 with padding anywhere, strange characters and letters too many or too few is never an error."""
+    assert isinstance(unbase64(coded.encode()), bytes)
 
 
 @given(

@@ -36,7 +36,7 @@ STEPS = 24
 TEAMS = """
 teams:
   frontdesk: {name: 前台, members: [], assign: {strategy: manual}}
-  complaints: {name: 投诉组, members: [lilei], assign: {strategy: round-robin, capacity: 10000}}
+  complaints: {name: 投诉组, members: [lilei], assign: {strategy: round-robin, capacity: 1000}}
 agents:
   lilei: {name: 李雷, email: lilei@example.com}
 """
@@ -55,8 +55,13 @@ COMPLAINT = "我要投诉"
 class Customer(Protocol):
     """Somebody who writes one message, and keeps what arrives."""
 
-    name: str
-    address: str
+    @property
+    def name(self) -> str:
+        """What finds the conversation in the list."""
+
+    @property
+    def address(self) -> str:
+        """Scheme and value."""
 
     async def come(self) -> None:
         """Do what precedes the message."""
@@ -104,17 +109,20 @@ class Visitor:
 
     http: aiohttp.ClientSession
     base: str
-    name: str
     token: str = ""
-    address: str = ""
+    name: str = ""
     seen: int = 0
+
+    @property
+    def address(self) -> str:
+        return f"visitor:{self.name}"
 
     async def come(self) -> None:
         async def hello() -> Any:
             return await self._post("hello", {})
 
         answer = await eventually(hello, "the hub to say hello")
-        self.token, self.address, self.name = answer["token"], f"visitor:{answer['visitor']}", answer["visitor"]
+        self.token, self.name = answer["token"], answer["visitor"]
 
     async def write(self) -> bool:
         return bool(await self._post("frames", {"type": "message", "id": "message-1", "text": COMPLAINT}))
@@ -235,7 +243,7 @@ async def walking(folder: Path, store: Server, kind: str) -> AsyncIterator[Walk]
         platform.hub_url = f"{place.base}/hooks/{chaos.CHANNEL}"
         people: dict[str, Callable[[int], Customer]] = {
             "wechat": lambda number: Follower(platform, f"walker-{number:06d}"),
-            "webchat": lambda number: Visitor(http, place.base, f"visitor-{number}"),
+            "webchat": lambda _: Visitor(http, place.base),
         }
         keeping = asyncio.create_task(hub.keep())
         try:

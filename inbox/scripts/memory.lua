@@ -8,6 +8,12 @@ if verb == 'unlock' then
   end
   return 0
 end
+if verb == 'prolong' then
+  if redis.call('GET', KEYS[1]) == ARGV[2] then
+    return redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  end
+  return 0
+end
 local trimmed = tonumber(redis.call('HGET', KEYS[2], '') or '0')
 if verb == 'post' then
   -- id, item, seconds to keep, most items
