@@ -418,6 +418,8 @@ class Hub:
                     await self.assigner.mend()
             except StoreError:
                 log.debug("mending waits for the store")
+            except Exception:
+                log.exception("mending failed; it is tried again")
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
@@ -593,7 +595,10 @@ def command_line() -> typer.Typer:
         def one_of_many(index: int, url: str) -> int:
             return finished(work(config, url, index, shared=True))
 
-        nursery = Nursery(one_of_many) if workers > 1 else None
+        nursery = None
+        if workers > 1:
+            loaded()  # and with it the code of the channels, which the workers then share
+            nursery = Nursery(one_of_many)
         raise typer.Exit(finished(serve(config, nursery, workers)))
 
     @app.command()

@@ -100,7 +100,7 @@ NUMBERS = {
 
 def from_hash(conversation_id: str, fields: Mapping[str, str]) -> Conversation:
     """Build a conversation from its hash in the store."""
-    values: dict[str, Any] = {"id": conversation_id}
+    values: dict[str, Any] = {"id": conversation_id, "channel": "", "kind": "", "address": "", "contact": ""}
     for name, stored in FIELDS.items():
         value = fields.get(stored)
         if value:

@@ -30,6 +30,7 @@ from inbox.timeline import MESSAGES, Item, items
 from inbox.work import Desk
 
 NAME_LIMIT = 120
+MIME = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}", re.IGNORECASE)
 FILE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -261,7 +262,9 @@ class Inbox:
         return answer(shape, 201)
 
     async def keep(self, data: bytes, name: str, kind: str) -> Media:
-        """Keep a file and what it is called. Raises `Problem` 413, `StoreError`."""
+        """Keep a file and what it is called. Raises `Problem` 413 and 422, `StoreError`."""
+        if not MIME.fullmatch(kind):
+            raise Problem(422, "The body does not fit", "type of a file must be one such as image/png")
         try:
             sha = await self.attachments.save(data)
         except TooLarge as error:

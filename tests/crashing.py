@@ -16,6 +16,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ class Bomb:
     def arm(self, *_: Any) -> None:
         """Take what the test has written; a signal handler."""
         path = self.folder / ARMED
+        if not path.exists():
+            return  # told twice
         order = json.loads(path.read_text(encoding="utf-8"))
         self.at, self.partition, self.count, self.ticking = order["at"], order["partition"], 0, False
         path.unlink()
@@ -132,8 +135,6 @@ class Policy(asyncio.DefaultEventLoopPolicy):
         partition = partition_worked_for(coroutine)
         if partition is not None and not isinstance(coroutine, Stepping):
             label = str(getattr(coroutine, "__qualname__", "?"))
-            if label == "Readers._follow":
-                label = str(coroutine.cr_frame.f_locals["reader"].name)
             coroutine = Stepping(coroutine, self._bomb, label, partition)
         return asyncio.Task(coroutine, loop=loop, **rest)
 
@@ -169,16 +170,19 @@ def run(config: Path, store: str, bomb: Bomb) -> int:
 def main(config: Path, store: str) -> None:
     """Fork a hub for every line of standard input, which tells its process id; tell then how it ended."""
     import hub
+    from config.loading import load
     from inbox.logs import configure
 
     configure()
-    assert hub.SCRIPTS
+    load(config, hub.kinds)  # and with it the code of the channels, which the hubs then share
     for _ in sys.stdin:
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
                 code = run(config, store, Bomb(config.parent))
+            except BaseException:  # noqa: BLE001  # whatever it is, the log must tell
+                traceback.print_exc()
             finally:
                 os._exit(code)
         tell(code=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
@@ -246,15 +250,15 @@ class Crashing:
 
     async def arm(self, at: int, partition: int) -> None:
         """Let the current hub die at step *at* of the next message of *partition*; 0 = let it live."""
-        await self._up.wait()
         path = self.config.parent / ARMED
         draft = path.with_suffix(".new")
         draft.write_text(json.dumps({"at": at, "partition": partition}), encoding="utf-8")
         draft.rename(path)
-        os.kill(self._pid, signal.SIGUSR1)
         async with asyncio.timeout(10):
-            while path.exists():  # noqa: ASYNC110  # the other process tells by removing it
-                await asyncio.sleep(0.001)
+            while path.exists():  # the hub tells by removing it; one that dies just now cannot, its successor will
+                await self._up.wait()
+                os.kill(self._pid, signal.SIGUSR1)
+                await asyncio.sleep(0.002)
 
     def places(self) -> list[str]:
         """Return where the hubs died."""

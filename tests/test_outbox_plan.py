@@ -75,14 +75,12 @@ PLANS = [
         (IMAGE, PDF),
         {},
         [Part("see"), Part(media=(IMAGE,)), Part(media=(PDF,))],
-        id="text first, then one by one",
+        id="text, then one by one",
     ),
     pytest.param("see", (IMAGE, PDF), {"mixed": True}, [Part("see", (IMAGE, PDF))], id="together where it may be"),
     pytest.param("", (IMAGE,), {}, [Part(media=(IMAGE,))], id="a file alone"),
     pytest.param("", (IMAGE,), {"mixed": True}, [Part("", (IMAGE,))], id="a file alone, mixed"),
-    pytest.param(
-        "ab cd", (IMAGE,), {"mixed": True, "limit": 3}, [Part("ab ", (IMAGE,)), Part("cd")], id="cut and mixed"
-    ),
+    pytest.param("ab cd", (IMAGE,), {"mixed": True, "limit": 3}, [Part("ab ", (IMAGE,)), Part("cd")], id="both"),
     pytest.param("ab\n\n   ", (), {"limit": 4}, [Part("ab\n\n")], id="no part is blank"),
 ]
 
