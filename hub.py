@@ -27,7 +27,7 @@ from config import commands as config_commands
 from config.channels import Unavailable as KindUnavailable
 from config.channels import UnknownKind as NoSuchKind
 from config.faults import ConfigError, Fault
-from config.loading import Loaded, load
+from config.loading import Loaded, load, partial_settings
 from config.reload import Live
 from config.settings import Settings
 from connectors import registry
@@ -56,7 +56,7 @@ from inbox.placing import Placer
 from inbox.promises import due_times
 from inbox.readers import Reader, Readers
 from inbox.recording import Recorder, Shunted
-from inbox.serving import Serving
+from inbox.serving import Serving, origin_of
 from inbox.status import Status
 from inbox.store import Store, StoreError
 from inbox.wakes import Wakes
@@ -94,7 +94,7 @@ SCRIPTS = (
     router.assignment.DRAIN,
     router.assignment.HOLD,
 )
-FINISH = 8.0
+FINISH = 6.0  # seconds; with what else a stop may wait for, it is over in ten
 MEND = 5.0
 LINK_LIFE = 31 * 24 * 3600  # a web chat shows its last 30 days
 
@@ -207,6 +207,7 @@ class Hub:
             public_url=settings.public_url,
             now=now_ms,
             count=self._count,
+            remote=origin_of(settings.http.trusted_proxies),
         )
         app = web.Application()
         self.api().mount(app)
@@ -235,8 +236,9 @@ class Hub:
             await asyncio.gather(self.serving.stop(), self.worker.finish(FINISH))
             for task in tasks:
                 task.cancel()
-        with contextlib.suppress(StoreError):
-            await self.status.share()
+        with contextlib.suppress(StoreError, TimeoutError):
+            async with asyncio.timeout(1.0):
+                await self.status.share()
         await asyncio.gather(*(channel.close() for channel in self.channels))
         await self.http.close()
 
@@ -372,8 +374,8 @@ class Hub:
         channel = self.channels.get(one.channel)
         if channel is None or channel.connector is None or not hasattr(channel.connector, "receive"):
             return f"channel {one.channel} is not up"
-        call: WebhookCall = rebuilt(one.raw, one.meta)
         try:
+            call: WebhookCall = rebuilt(one.raw, one.meta)
             received = await channel.connector.receive(call)
             await self.recorder.record(one.channel, received.events)
         except StoreError:
@@ -461,7 +463,7 @@ class Hub:
             ),
         }
         try:
-            text = await self.status.metrics(gauges)
+            text = await self.status.metrics(gauges, now_ms())
         except StoreError:
             return web.Response(status=503, headers={"Retry-After": "2"})
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
@@ -559,7 +561,19 @@ def finished(process: Coroutine[Any, Any, None]) -> int:
 
 def main() -> None:
     """Run the command line."""
-    command_line()()
+    command_line()(hoisted(sys.argv[1:]))
+
+
+def hoisted(arguments: list[str]) -> list[str]:
+    """Put -c FILE first wherever it stands: it says which hub is meant, before or after the command."""
+    for index, word in enumerate(arguments):
+        if word == "--":
+            break
+        if word in ("-c", "--config") and index + 1 < len(arguments):
+            return [*arguments[index : index + 2], *arguments[:index], *arguments[index + 2 :]]
+        if word.startswith("--config="):
+            return [word, *arguments[:index], *arguments[index + 1 :]]
+    return arguments
 
 
 def command_line() -> typer.Typer:
@@ -575,7 +589,11 @@ def command_line() -> typer.Typer:
             raise typer.Exit(1) from None
 
     def connect() -> Client:
-        return Client.of(loaded().settings)
+        try:
+            return Client.of(partial_settings(chosen["config"], ("http", "store")))
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            raise typer.Exit(1) from None
 
     @app.callback()
     def options(

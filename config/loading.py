@@ -185,3 +185,18 @@ def _route_faults(
 def in_order(faults: Sequence[Fault]) -> list[Fault]:
     """Return the *faults* of one file from its first line to its last."""
     return sorted(faults, key=lambda fault: (fault.line, fault.column))
+
+
+def partial_settings(path: str | os.PathLike[str], keys: Sequence[str]) -> Settings:
+    """Return the settings with nothing but *keys* of the configuration: for programs that only talk to the hub.
+
+    The environment of the channels' secrets is not needed for that. Raises `ConfigError`.
+    """
+    main = parse(path)
+    if main.root is None:
+        raise ConfigError(main.flaws)
+    data = {key: value for key, value in main.data.items() if key in keys} if isinstance(main.data, dict) else {}
+    examined = validation.examine(main, Settings, data=data, context={"directory": main.path.parent})
+    if examined.value is None:
+        raise ConfigError(in_order(main.faults(examined.problems)))
+    return examined.value

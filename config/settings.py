@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationInfo, field_validator, model_validator
 
 from config.channels import Channel
 from config.faults import Wrong
@@ -63,6 +63,8 @@ class Http(Section):
     """Address to listen on; 0.0.0.0 for all."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port to listen on; 0 for any free one."""
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Addresses or networks of reverse proxies; their X-Forwarded-For says who calls."""
 
 
 class ApiToken(Section):

@@ -63,8 +63,6 @@ MessageType = Literal[
 ]
 
 
-
-
 class Media(Struct, frozen=True, omit_defaults=True):
     """A file that came with a message: either its bytes, or a reference that `Fetcher.fetch` understands.
 
@@ -204,8 +202,6 @@ class Received:
     answer: Answer = Answer()
 
 
-
-
 class OutboundMedia(Struct, frozen=True):
     """A file to send. *read* returns its bytes; *url* is a public, signed, expiring address of the same bytes."""
 
@@ -271,8 +267,6 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     rate: float | None = None
 
 
-
-
 class ConnectorError(Exception):
     """Base of everything a connector may raise on purpose. No message ever holds a secret or personal data."""
 
@@ -330,8 +324,6 @@ class BadOptions(SendError):
     """The channel's own settings are refused (credentials, permission, address list): an admin must act."""
 
 
-
-
 class Memory(Protocol):
     """Small shared state of one channel, durable and common to all hub processes."""
 
@@ -380,8 +372,6 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
 
 
 class Connector(Protocol):

@@ -111,7 +111,7 @@ class Ask:
     def limit(self) -> int:
         """Return how many items are asked for. Raises `Problem` 400."""
         text = self.query("limit") or str(LIMIT)
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_LIMIT:
+        if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_LIMIT:
             raise Problem(400, "Bad parameter", f"limit must be a number from 1 to {MAX_LIMIT}")
         return int(text)
 

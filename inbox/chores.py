@@ -44,7 +44,7 @@ class Chore:
                     if next_at is not None:
                         wait = min(LOOK, max(0.01, (next_at - self._now()) / 1000))
                 except StoreError as error:
-                    log.warning("a chore of partition %d waits: %s", held.partition, error)
+                    log.debug("a chore of partition %d waits: %s", held.partition, error)
                 except Exception:
                     log.exception("a chore of partition %d failed", held.partition)
                 try:

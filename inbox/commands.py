@@ -77,7 +77,7 @@ def commands(connect: Connect) -> typer.Typer:
                         one["id"],
                         one["status"],
                         one["channel"],
-                        one["contact"]["name"] or "",
+                        one["contact"]["name"] or next(iter(one["contact"]["addresses"]), ""),
                         one["team"],
                         one["agent"],
                         one["priority"],
@@ -113,11 +113,19 @@ def commands(connect: Connect) -> typer.Typer:
         attempt(work)
 
     @app.command()
-    def reply(conversation: str, text: str, client_id: str = "", as_json: AsJson = False) -> None:
+    def reply(
+        conversation: str,
+        text: str,
+        agent: Annotated[str, typer.Option(help="who writes / 以哪位客服的名义")] = "",
+        client_id: Annotated[str, typer.Option(help="makes it safe to repeat / 防止重复发送")] = "",
+        as_json: AsJson = False,
+    ) -> None:
         """Answer on the customer's channel. / 在客户的渠道上回复。"""
 
         def work() -> None:
-            done = connect().post(f"/conversations/{conversation}/replies", {"text": text, "client_id": client_id})
+            done = connect().post(
+                f"/conversations/{conversation}/replies", {"text": text, "agent": agent, "client_id": client_id}
+            )
             if as_json:
                 dump(done)
             else:

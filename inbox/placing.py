@@ -209,7 +209,7 @@ class Placer:
                 "kind": origin.kind,
                 "address": origin.address,
                 "contact": contact,
-                "opened_at": origin.at,
+                "opened_at": entry.ms,
                 "subject": origin.rest.subject[:SUBJECT_LIMIT],
                 **change.set,
             }
@@ -241,11 +241,11 @@ class Placer:
         """Build what every placing does to its conversation."""
         entry = origin.entry
         values: dict[str, Any] = {
-            "last_message_at": max(origin.at, spot.conversation.last_message_at if spot.conversation else 0)
+            "last_message_at": max(entry.ms, spot.conversation.last_message_at if spot.conversation else 0)
         }
         if entry.type == logbook.MESSAGE:
             values["status"] = "open"
-            values["last_inbound_at"] = origin.at
+            values["last_inbound_at"] = entry.ms
             if origin.rest.handle:
                 values["handle"] = origin.rest.handle
             name = entry.fields.get("n", "")

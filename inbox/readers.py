@@ -124,7 +124,7 @@ class Readers:
                     await self.leases.check(held.partition)
                     return
                 except StoreError as error:
-                    log.warning("the readers of partition %d wait: %s", held.partition, error)
+                    log.debug("the readers of partition %d wait: %s", held.partition, error)
                     await asyncio.sleep(PAUSE)
                     continue
                 alarm = loop.call_later(wait, news.set)  # several times cheaper than a timeout around the wait

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import ipaddress
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -61,3 +62,33 @@ class Serving:
             await self._app.shutdown()
             await self._runner.cleanup()
             await self._app.cleanup()
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def origin_of(proxies: Sequence[Network]) -> Callable[[web.BaseRequest], str]:
+    """Return a function that names who made a request.
+
+    That is whoever connects, or, if that is one of *proxies*, the last address in X-Forwarded-For that is no
+    proxy of ours: everything before it was written by the caller.
+    """
+
+    def trusted(address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in proxies)
+
+    def origin(request: web.BaseRequest) -> str:
+        address = request.remote or ""
+        if not proxies or not trusted(address):
+            return address
+        chain = [part.strip() for header in request.headers.getall("X-Forwarded-For", []) for part in header.split(",")]
+        for part in reversed(chain):
+            if not trusted(part):
+                return part
+        return address
+
+    return origin

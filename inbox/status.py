@@ -16,12 +16,14 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from inbox.channels import Channels
 from inbox.conversations import pairs
+from inbox.leases import BEAT_SCRIPT, DEAD_AFTER
 from inbox.partitions import COUNT, key, shared_key, tag
 from inbox.store import Script, Store, StoreError
 
 log = logging.getLogger(__name__)
 
 EVERY = 1.0
+DEAD_MS = int(DEAD_AFTER * 1000)
 OUTCOMES = ("received", "recorded", "duplicate", "ignored", "shunted")
 STATES = ("up", "degraded", "down")
 Counts = Counter[tuple[str, str]]
@@ -71,14 +73,50 @@ class Status:
                 await self._store.do("hub", "HSET", shared_key("hub", "channels"), channel.name, said)
                 self._said[channel.name] = said
 
-    async def metrics(self, gauges: Mapping[str, tuple[str, float]]) -> bytes:
+    async def metrics(self, gauges: Mapping[str, tuple[str, float]], now: int) -> bytes:
         """Return everything in the Prometheus text format; *gauges* are name -> (help, value) of this process.
 
         Raises `StoreError`.
         """
         registry = CollectorRegistry()
-        registry.register(Families([*await self._families(), *plain(gauges)]))
+        registry.register(Families([*await self._families(), *plain({**gauges, **await self._progress(now)})]))
         return generate_latest(registry)
+
+    async def _progress(self, now: int) -> dict[str, tuple[str, float]]:
+        """Return whether anything lags behind: what an alert looks at. *now* is in milliseconds."""
+        living = set(await self._store.run(BEAT_SCRIPT, "hub", [shared_key("hub", "workers")], ("", DEAD_MS)))
+        states = await asyncio.gather(*(self._partition(partition) for partition in range(COUNT)))
+        unread = [read for _, read, _ in states if read]
+        due = [oldest for _, _, oldest in states if oldest]
+        return {
+            "huiliu_partitions_unowned": (
+                "Partitions without a living owner",
+                float(sum(owner not in living for owner, _, _ in states)),
+            ),
+            "huiliu_log_lag_seconds": (
+                "Age of the oldest log entry that is not routed yet",
+                max(0.0, (now - min(unread)) / 1000) if unread else 0.0,
+            ),
+            "huiliu_oldest_due_seconds": (
+                "For how long the oldest delivery has been due",
+                max(0.0, (now - min(due)) / 1000) if due else 0.0,
+            ),
+        }
+
+    async def _partition(self, partition: int) -> tuple[str, int, int]:
+        """Return a partition's owner, when its first unrouted entry was logged, and when its first delivery was due."""
+        slot, log_key = tag(partition), key(partition, "log")
+        owner, position, due = await self._store.many(
+            slot,
+            [
+                ("HGET", key(partition, "lease"), "owner"),
+                ("HGET", key(partition, "pos"), "router"),
+                ("ZRANGE", key(partition, "due"), 0, 0, "WITHSCORES"),
+            ],
+        )
+        unread = await self._store.do(slot, "XRANGE", log_key, f"({position or '0-0'}", "+", "COUNT", 1)
+        logged = int(unread[0][0].partition("-")[0]) if unread else 0
+        return owner or "", logged, int(float(due[1])) if due else 0
 
     async def _families(self) -> list[CounterMetricFamily | GaugeMetricFamily]:
         families: list[CounterMetricFamily | GaugeMetricFamily] = []
@@ -98,6 +136,8 @@ class Status:
             "huiliu_channel_state", "1 for the state a channel is in", labels=["channel", "state"]
         )
         for field, said in pairs(await self._store.do("hub", "HGETALL", shared_key("hub", "channels"))).items():
+            if self._channels.get(field) is None:
+                continue  # not configured any more
             current = msgspec.json.decode(said)["state"]
             for state in STATES:
                 states.add_metric([field, state], float(state == current))

@@ -98,6 +98,8 @@ class Link:
         self._watchdog: asyncio.TimerHandle | None = None
         self._seen = 0
         self._scheduled = False
+        self._away = False
+        self._closing = False
         self._loop = asyncio.get_running_loop()
 
     def do(self, command: bytes) -> asyncio.Future[Reply]:
@@ -113,6 +115,7 @@ class Link:
 
     async def close(self) -> None:
         """Drop the connection; whatever waits fails with `StoreDown`."""
+        self._closing = True
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
@@ -143,6 +146,9 @@ class Link:
                 loaded: asyncio.Future[Reply] = self._loop.create_future()
                 loaded.add_done_callback(lambda future: future.cancelled() or future.exception())
                 self._pending.insert(0, (pack("SCRIPT", "LOAD", script.source), loaded))
+            if self._away:
+                self._away = False
+                log.warning("the store is back")
             self._watch()
             self._flush()
             await self._read(reader)
@@ -155,6 +161,9 @@ class Link:
         finally:
             if self._watchdog is not None:
                 self._watchdog.cancel()
+            if not self._away and not self._closing:
+                self._away = True
+                log.error("the store is away: %s", error)
             self._fail(error)
             connection, self._connection, self._writer = self._connection, None, None
             if connection is not None:

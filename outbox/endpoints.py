@@ -93,7 +93,8 @@ class Outbox:
         """Return who writes: the token's agent, or the one it names if it may speak for others."""
         agents = self.settings().agents
         if not agent:
-            return Author("agent", ask.actor.id, ask.actor.name)
+            # A program without an agent of its own has no name that a customer should read.
+            return Author("agent", ask.actor.id, ask.actor.name if ask.actor.kind == "agent" else "")
         if agent not in agents:
             raise Problem(422, "There is no such agent", f"agents are {', '.join(sorted(agents))}")
         if ask.token.role == "agent" and ask.actor.kind == "agent" and agent != ask.actor.id:

@@ -110,7 +110,7 @@ class Worker:
                 except Fenced:
                     return
                 except StoreError as error:
-                    log.warning("the outbox of partition %d waits: %s", held.partition, error)
+                    log.debug("the outbox of partition %d waits: %s", held.partition, error)
                     await asyncio.sleep(LOOK)
                     continue
                 for name in ready:
@@ -147,7 +147,7 @@ class Worker:
         except Fenced:
             log.info("a delivery of partition %d belongs to another worker now", held.partition)
         except StoreError as error:
-            log.warning("a delivery waits for the store: %s", error)
+            log.debug("a delivery waits for the store: %s", error)
         except Exception:
             # Left as it is: the claim runs out and the next attempt knows whether this one may have left.
             log.exception("a delivery of partition %d failed in the hub itself", held.partition)
@@ -283,7 +283,7 @@ class Worker:
             try:
                 return await step()
             except StoreError as error:
-                log.warning("the outcome of a send waits for the store: %s", error)
+                log.debug("the outcome of a send waits for the store: %s", error)
                 await asyncio.sleep(STORE_PAUSE)
 
     async def _material(self, delivery: Delivery) -> tuple[Entry, conversations.Conversation]:

@@ -156,7 +156,7 @@ class Router:
         known = spot.conversation
         fresh = known is None or spot.reopens or not known.team
         raised = known is not None and PRIORITIES.index(decision.priority) > PRIORITIES.index(known.priority)
-        meant = bool(set(decision.routes) & tree.about_conversation)
+        meant = decision.route in tree.about_conversation
         if fresh or raised or meant:
             for name in ("team", "priority", "stage", "sla", "risk", "agent"):
                 value = getattr(decision, name)

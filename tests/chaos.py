@@ -38,7 +38,7 @@ LOOK = 0.03
 PATIENCE = 40.0
 """Seconds in which a customer must be served however often the hub is killed meanwhile."""
 
-EXPECTED_ERRORS = ("starting the embedded store again",)
+EXPECTED_ERRORS = ("starting the embedded store again", "the store is away")
 
 
 def seed() -> int:
@@ -99,6 +99,13 @@ class HubProcess:
                 command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True, env=environ
             )
 
+    def workers_of(self) -> list[int]:
+        """Return the ids of the workers: the children of the process that the hub forks them from."""
+        assert self.process is not None
+        mine = {pid: parent(pid) for pid in self.processes()}
+        nurseries = [pid for pid, above in mine.items() if above == self.process.pid]
+        return sorted(pid for pid, above in mine.items() if above in nurseries)
+
     def processes(self) -> list[int]:
         """Return the ids of the hub's own processes: the parent and its workers, never the store."""
         assert self.process is not None
@@ -157,11 +164,21 @@ def pids() -> Iterator[int]:
 
 def group(pid: int) -> int:
     """Return the process group of *pid*, 0 if it is gone or only waits to be reaped."""
+    return _fact(pid, 2)
+
+
+def parent(pid: int) -> int:
+    """Return the parent of *pid*, 0 if it is gone or only waits to be reaped."""
+    return _fact(pid, 1)
+
+
+def _fact(pid: int, number: int) -> int:
+    """Return a number of proc(5) stat, counted from the state on."""
     try:
         facts = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:
         return 0
-    return 0 if facts[0] == "Z" else int(facts[2])
+    return 0 if facts[0] == "Z" else int(facts[number])
 
 
 def resident(pid: int) -> int:

@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp.test_utils import TestServer
 
 import hub as root
-from config.loading import load
+from config.loading import Loaded, load
 from config.reload import Live
 from hub import Hub, kinds, now_ms, open_hub
 from router.trial import prove
@@ -123,7 +123,11 @@ async def running(store_url: str, config: Path, *, index: int = 0) -> AsyncItera
     """Run a hub on *store_url* with the configuration at *config*."""
     loaded = load(config, kinds, prove=prove)
     hubs: list[Hub] = []
-    live = Live(loaded, kinds, now=now_ms, prove=prove, on_change=lambda new: hubs[0].reloaded(new))
+
+    def take(new: Loaded) -> None:
+        hubs[0].reloaded(new)
+
+    live = Live(loaded, kinds, now=now_ms, prove=prove, on_change=take)
     hub = await open_hub(live, store_url, f"test-{index}")
     hubs.append(hub)
     try:

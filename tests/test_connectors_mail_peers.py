@@ -176,7 +176,7 @@ async def test_a_mail_that_was_not_durable_comes_again(dovecot: Dovecot, shop: s
     stream = Mail(options(shop, dovecot.port), clock, timing=QUICK).listen()
     async with asyncio.timeout(LIMIT):
         first = await anext(stream)
-        await stream.aclose()  # type: ignore[attr-defined]  # listen is a generator
+        await stream.aclose()
     async with listening(options(shop, dovecot.port), memory) as intake:
         again = await intake.count(1)
 

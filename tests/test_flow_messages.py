@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.hubs import configuration, running, served, until, write
 
 from connectors.simulators.wechat import Fault, WeChatPlatform
+from tests.hubs import configuration, running, served, until, write
 
 AES = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 OPENID = "o9AgO5Kd5ggOC-bXrbNODIiE3bGY"
@@ -25,9 +25,7 @@ def platform() -> WeChatPlatform:
     return WeChatPlatform("wxba5fad812f8e6fb9", "s3cret-of-the-app", "pushtoken", aes_key=AES)
 
 
-async def test_a_message_is_routed_and_answered_once(
-    store_url: str, tmp_path: Path, platform: WeChatPlatform
-) -> None:
+async def test_a_message_is_routed_and_answered_once(store_url: str, tmp_path: Path, platform: WeChatPlatform) -> None:
     """A customer writes by WeChat, the rules name the team, an agent answers by API, the customer reads it once."""
     async with served(platform.app) as api_base:
         config = write(tmp_path, configuration(wechat_channel(api_base)))

@@ -47,6 +47,7 @@ SAID = {
         "log": "汇流日志：",
     },
 }
+SHARED = 1.5  # the hub shares its counts once a second
 SMALL_TALK = ("你好，在吗？", "这件有M码吗", "什么时候发货", "我要退款", "质量太差，我要投诉", "谢谢")
 
 
@@ -323,9 +324,9 @@ STEPS = (
     Step("wechat", "mallory", ("bad signature", "签名错误"), ("403, nothing kept", "403，不保存"), forged),
     Step("email", "陈女士", ("mail in GBK with a file", "GBK 邮件带附件"), ("after-sales, file readable, threads", "售后，附件可读，回复成串"), gbk_mail),
     Step("email", "Ann", ("asks for a size chart", "询问尺码表"), ("front desk", "前台"), plain_mail),
-    Step("twilio-sms", "…0101", ("asks where the order is", "询问订单"), ("answered, delivered", "已回复，已送达"), sms),
-    Step("twilio-sms", "…0102", ("platform says 429", "平台限流 429"), ("second attempt, delivered", "第二次发送成功"), rate_limited_sms),
-    Step("twilio-sms", "…0103", ("advertising; then a question", "广告短信；随后有人提问"), ("ignored by a rule; front desk", "按规则忽略；前台"), advertising),
+    Step("twilio-sms", "+1…0101", ("asks where the order is", "询问订单"), ("answered, delivered", "已回复，已送达"), sms),
+    Step("twilio-sms", "+1…0102", ("platform says 429", "平台限流 429"), ("second attempt, delivered", "第二次发送成功"), rate_limited_sms),
+    Step("twilio-sms", "+1…0103", ("advertising; then a question", "广告短信；随后有人提问"), ("ignored by a rule; front desk", "按规则忽略；前台"), advertising),
     Step("tiktok-shop", "buyer-1", ("wants a refund", "要求退款"), ("after-sales, answered, echo known", "售后，已回复，识别回显"), tiktok),
     Step("tiktok-shop", "—", ("payload nobody can parse", "无法解析的数据"), ("200, shunted", "200，保留待查"), garbled),
     Step("webchat", "visitor 1", ("asks on the site", "网站上提问"), ("answered, read", "已回复，已读"), visitor),
@@ -378,6 +379,7 @@ async def books(w: World, table: Table) -> bool:
         return found if all(balance(one["counts"]) for one in found) else []
 
     table.say("counts")
+    await asyncio.sleep(SHARED)
     try:
         found = await until(look, "counts that add up")
     except AssertionError:
