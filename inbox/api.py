@@ -250,5 +250,5 @@ class Api:
     def _fits(route: Route, path: str) -> bool:
         wanted, given = (PREFIX + route.path).split("/"), path.split("/")
         return len(wanted) == len(given) and all(
-            one.startswith("{") or one == other for one, other in zip(wanted, given, strict=True)
+            (one.startswith("{") and other) or one == other for one, other in zip(wanted, given, strict=True)
         )

@@ -9,9 +9,10 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -368,10 +369,18 @@ async def test_a_server_that_ends_at_once_is_quoted(tmp_path: Path) -> None:
         await Embedded(tmp_path / "store", binary=broken).start()
 
 
-async def test_a_path_too_long_for_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def short_directory() -> Iterator[Path]:
+    """A directory whose path leaves room; pytest's own may be long already."""
+    with tempfile.TemporaryDirectory(prefix="hl") as name:
+        yield Path(name)
+
+
+async def test_a_path_too_long_for_a_socket(
+    tmp_path: Path, short_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A directory deeper than a unix socket's path may be long is reached by a short private link."""
-    short = tmp_path / "run"
-    short.mkdir()
+    short = short_directory
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(short))
     deep = tmp_path / ("d" * 100) / "store"
     async with Embedded(deep) as store, client(store.url) as connection:
