@@ -208,6 +208,7 @@ class Hub:
             now=now_ms,
             count=self._count,
             remote=origin_of(settings.http.trusted_proxies),
+            away=StoreError,
         )
         app = web.Application()
         self.api().mount(app)
@@ -588,6 +589,9 @@ def command_line() -> typer.Typer:
             print(error, file=sys.stderr)
             raise typer.Exit(1) from None
 
+    def locale() -> str:
+        return language(chosen["config"])
+
     def connect() -> Client:
         try:
             return Client.of(partial_settings(chosen["config"], ("http", "store")))
@@ -660,10 +664,15 @@ def command_line() -> typer.Typer:
     return app
 
 
-def locale() -> str:
-    """Return the language of messages: $LANG decides, as everywhere in a terminal."""
-    language = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-    return "zh-CN" if language.startswith("zh") else "en"
+def language(config: Path) -> str:
+    """Return the language of messages: $LANG decides, as everywhere in a terminal, else the configuration."""
+    said = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    if said.startswith(("zh", "en")):
+        return "zh-CN" if said.startswith("zh") else "en"
+    try:
+        return partial_settings(config, ("locale",)).locale if config.exists() else "en"
+    except ConfigError:
+        return "en"
 
 
 if __name__ == "__main__":

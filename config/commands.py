@@ -116,14 +116,14 @@ def _faults(
     """Return what is wrong with *document*, of whichever sort it is."""
     if document.root is None:
         return list(document.flaws)
+    # A file that the configuration names is checked as a part of it, so that names it uses are known.
+    whole = attempt(config, kinds, environ=environ, prove=prove) if Path(config).exists() else None
+    if whole is not None and document.path in whole.files and document.path != Path(config).absolute():
+        return [fault for fault in whole.faults if Path(fault.file).absolute() == document.path]
     model = _sort(document)
     if model is Settings:
         result = attempt(document.file, kinds, environ=environ, prove=prove)
         return [*result.faults, *_broken(document, result.loaded.settings if result.loaded else None)]
-    # A file that the configuration names is checked as a part of it, so that names it uses are known.
-    whole = attempt(config, kinds, environ=environ, prove=prove) if Path(config).exists() else None
-    if whole is not None and document.path in whole.files:
-        return [fault for fault in whole.faults if Path(fault.file).absolute() == document.path]
     examined = validation.examine(document, model)
     return in_order([*document.flaws, *document.faults(examined.problems)])
 

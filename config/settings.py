@@ -207,7 +207,7 @@ class Settings(Section):
     """Where the hub listens."""
     public_url: WebUrl = Field(default="", validate_default=True)
     """Address at which platforms and customers reach the hub; by default where it listens."""
-    store: Store = Field(default_factory=Store)
+    store: Store = Field(default_factory=dict, validate_default=True)  # so that its path lies beside the file
     """Where everything is kept."""
     api_tokens: Mapping[Name, ApiToken] = {}
     """Programs that may use the HTTP API, by name."""

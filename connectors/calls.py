@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email.utils
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,9 +93,15 @@ def failure(reply: Reply, lost: type[Unreachable | Uncertain]) -> Exception:
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds of a Retry-After header, 0 if there is none or it is a date."""
-    value = headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else 0.0
+    """Return the seconds of a Retry-After header, given as such or as a date (RFC 9110 §10.2.3); 0 if there is none."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    return max(0.0, moment.timestamp() - time.time())
 
 
 async def read_limited(content: aiohttp.StreamReader, limit: int) -> bytes:

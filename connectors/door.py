@@ -21,6 +21,9 @@ from connectors.base import Answer, Event, WebhookCall
 SLOWEST_BODY = 30.0
 """Seconds that a client may take to send a body."""
 
+AWAY_RETRY = 2.0
+"""Seconds after which a caller may come again when the store is away."""
+
 NO_QUERY: Mapping[str, str] = {}
 
 Record = Callable[[str, Sequence[Event]], Awaitable[None]]
@@ -66,7 +69,8 @@ class Door:
     *channels* returns the channels by name, as they are now. *record* makes events durable or
     raises `Unavailable`; *shunt* does the same for a payload nobody understands. *count* is told
     (channel, outcome); a call for no known channel is counted for "". *remote* names the source of
-    a request for its limits (behind a proxy: the client that the proxy names).
+    a request for its limits (behind a proxy: the client that the proxy names). *away* is what a
+    connector's memory raises while the store is away: then the call is to come again, as with `Unavailable`.
     """
 
     channels: Callable[[], Mapping[str, Channel]]
@@ -76,6 +80,7 @@ class Door:
     now: Callable[[], int]
     count: Count
     remote: Callable[[web.BaseRequest], str]
+    away: type[Exception] = Unavailable
 
     def call(self, request: web.BaseRequest, target: str, path: str, body: bytes) -> WebhookCall:
         """Return *request* as connectors see it; *target* is its raw path with the query, *path* without."""

@@ -17,6 +17,7 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 
 from connectors.base import Answer, Malformed, Unverified, Webhook, WebhookCall
 from connectors.door import (
+    AWAY_RETRY,
     Channel,
     Count,
     Door,
@@ -61,9 +62,10 @@ class Ingress:
         now: Callable[[], int],
         count: Count,
         remote: Callable[[web.BaseRequest], str] = peer,
+        away: type[Exception] = Unavailable,
         file_limit: int = FILE_LIMIT,
     ) -> None:
-        self._door = Door(channels, record, shunt, public_url.rstrip("/"), now, count, remote)
+        self._door = Door(channels, record, shunt, public_url.rstrip("/"), now, count, remote, away)
         self._protected = protections(public_url)
         self._sites = Sites(self._door, file_limit=file_limit)
 
@@ -104,6 +106,8 @@ class Ingress:
         except Malformed as malformed:
             return await self._shunt(name, call, str(malformed) or "malformed")
         except Exception as error:  # noqa: BLE001  # a bug of ours must not lose what the platform sent
+            if isinstance(error, door.away):
+                return self._refuse(name, Refused(503, "unavailable", retry_after=AWAY_RETRY))
             _log.error("channel %s: a call failed: %s", name, place(error))
             return await self._shunt(name, call, place(error))
         door.count(name, "accepted" if received.answer.status < 400 else "refused")

@@ -18,6 +18,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from connectors.base import Answer, Malformed, Site, Unverified, WebhookCall
 from connectors.door import (
+    AWAY_RETRY,
     Buckets,
     Door,
     Refused,
@@ -200,11 +201,11 @@ class Sites:
         except Unverified:
             self._door.count(name, "unverified")
             code = WSCloseCode.POLICY_VIOLATION
-        except Unavailable:
-            code = WSCloseCode.TRY_AGAIN_LATER
         except Exception as error:  # noqa: BLE001  # ends this visitor's socket only; his page comes again
-            _log.error("channel %s: a visitor's feed failed: %s", name, place(error))
-            code = WSCloseCode.INTERNAL_ERROR
+            code = WSCloseCode.TRY_AGAIN_LATER
+            if not isinstance(error, (self._door.away, Unavailable)):
+                _log.error("channel %s: a visitor's feed failed: %s", name, place(error))
+                code = WSCloseCode.INTERNAL_ERROR
         await _cut(socket, request, code, b"")
 
     def _site(self, name: str) -> Site:
@@ -264,6 +265,8 @@ class Sites:
                 status, outcome, wait = 400, "malformed", 0.0
             case Unavailable(retry_after=wait):
                 status, outcome = 503, "unavailable"
+            case _ if isinstance(error, self._door.away):
+                status, outcome, wait = 503, "unavailable", AWAY_RETRY
             case _:
                 _log.error("channel %s: a visitor's call failed: %s", name, place(error))
                 status, outcome, wait = 500, "failed", 30.0

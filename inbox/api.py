@@ -209,7 +209,10 @@ class Api:
     def mount(self, app: web.Application) -> None:
         """Add every route to *app*."""
         for route in self.routes:
-            app.router.add_route(route.method, PREFIX + route.path, self._guard(route))
+            guarded = self._guard(route)
+            app.router.add_route(route.method, PREFIX + route.path, guarded)
+            if route.method == "GET":
+                app.router.add_route("HEAD", PREFIX + route.path, guarded)
         app.router.add_route("*", PREFIX + "/{rest:.*}", self._unknown)
 
     def _guard(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

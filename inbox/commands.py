@@ -47,6 +47,11 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         print("  ".join(cell + " " * (size - width(cell)) for cell, size in zip(row, widths, strict=True)).rstrip())
 
 
+def harmless(text: str) -> str:
+    """Return *text* without what a terminal would obey: a customer wrote it."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
+
+
 def one_line(value: Any, limit: int = 60) -> str:
     """Print a cell on one line, without control characters."""
     text = "" if value is None else str(value)
@@ -108,7 +113,8 @@ def commands(connect: Connect) -> typer.Typer:
                 delivery = f"  [{message['delivery']['state']}]" if message.get("delivery") else ""
                 files = "".join(f" [{one_line(file['name'] or file['type'])}]" for file in message["attachments"])
                 name = author["name"] or author["kind"]
-                print(f"{message['at']}  {message['direction']:<8}  {one_line(name, 20)}: {what}{files}{delivery}")
+                words = harmless(what)
+                print(f"{message['at']}  {message['direction']:<8}  {one_line(name, 20)}: {words}{files}{delivery}")
 
         attempt(work)
 

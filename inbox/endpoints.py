@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import mimetypes
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from config.settings import Settings
 from connectors.base import Media
@@ -23,7 +24,7 @@ from inbox.channels import NOTHING, Channels
 from inbox.conversations import STATUSES, Conversation, load, pairs
 from inbox.fetching import Fetched
 from inbox.lists import Filter, page
-from inbox.partitions import key, parse_id, shared_key, tag
+from inbox.partitions import key, new_key, parse_id, shared_key, tag
 from inbox.recording import Recorder, Shunted
 from inbox.store import Store
 from inbox.timeline import MESSAGES, Item, items
@@ -31,6 +32,7 @@ from inbox.work import Desk
 
 NAME_LIMIT = 120
 MIME = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}", re.IGNORECASE)
+VAGUE = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded"})
 FILE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox",
@@ -74,10 +76,12 @@ class ReadBody(msgspec.Struct, forbid_unknown_fields=True):
 class FileBody(msgspec.Struct, forbid_unknown_fields=True):
     """A file given within a JSON body: *content* is base64."""
 
-    name: str
-    type: str = "application/octet-stream"
+    name: str = ""
+    type: str = ""
     content: str = ""
     id: str = ""
+    size: int | None = None
+    url: str | None = None
 
 
 class Nothing(msgspec.Struct, forbid_unknown_fields=True):
@@ -180,6 +184,8 @@ class Inbox:
 
     async def note(self, ask: Ask) -> web.Response:
         body = await ask.body(NoteBody)
+        if not body.text.strip():
+            raise Problem(422, "The note is empty", "give text")
         message_id = await self.desk.note(ask.part("id"), ask.actor, body.text)
         place = parse_id(message_id, "m")
         entry = (await logbook.fetch(self.store, [(place.partition, place.key)]))[0]
@@ -252,26 +258,29 @@ class Inbox:
 
     async def upload(self, ask: Ask) -> web.Response:
         """Keep a file for a later reply: the body is the file, its name and type come as parameters or header."""
-        data = await ask.read()
+        name, kind = ask.query("name"), ask.request.content_type
+        if kind.startswith("multipart/"):
+            data, name, kind = await first_file(ask.request, name, self.attachments.max_size)
+        else:
+            data = await ask.read()
         if not data:
             raise Problem(422, "The file is empty")
-        kind = ask.query("type") or ask.request.content_type
-        name = ask.query("name") or "file"
-        media = await self.keep(data, name, kind)
-        shape = {"id": media.ref.removeprefix("sha256:"), "name": media.name, "type": media.type, "size": media.size}
-        return answer(shape, 201)
+        if kind in VAGUE:
+            kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        media = await self.keep(data, name or "file", ask.query("type") or kind)
+        file_id = new_key()
+        await self.store.do("files", "HSET", shared_key("files", "known"), file_id, msgspec.json.encode(media))
+        return answer({"id": file_id, "name": media.name, "type": media.type, "size": media.size}, 201)
 
     async def keep(self, data: bytes, name: str, kind: str) -> Media:
-        """Keep a file and what it is called. Raises `Problem` 413 and 422, `StoreError`."""
+        """Keep a file's bytes. Raises `Problem` 413 and 422, `StoreError`."""
         if not MIME.fullmatch(kind):
             raise Problem(422, "The body does not fit", "type of a file must be one such as image/png")
         try:
             sha = await self.attachments.save(data)
         except TooLarge as error:
             raise Problem(413, "The file is too large", str(error)) from None
-        media = Media(kind, name[:255], len(data), ref=f"sha256:{sha}")
-        await self.store.do("files", "HSET", shared_key("files", "known"), sha, msgspec.json.encode(media))
-        return media
+        return Media(kind, name[:255], len(data), ref=f"sha256:{sha}")
 
     async def find_file(self, given: str | FileBody) -> Media:
         """Return a file named in a reply, by id or with its content. Raises `Problem` 422."""
@@ -280,7 +289,8 @@ class Inbox:
                 data = base64.b64decode(given.content, validate=True)
             except binascii.Error:
                 raise Problem(422, "The body does not fit", "content of a file must be base64") from None
-            return await self.keep(data, given.name, given.type)
+            kind = given.type or mimetypes.guess_type(given.name)[0] or "application/octet-stream"
+            return await self.keep(data, given.name or "file", kind)
         name = given if isinstance(given, str) else given.id
         known = await self.store.do("files", "HGET", shared_key("files", "known"), name)
         if not known:
@@ -399,6 +409,23 @@ def safe_name(name: str) -> str:
     """Return a file name that is one: no path, nothing that a terminal or a file system takes for a command."""
     name = "".join(letter for letter in name if letter.isprintable() and letter not in '/\\:*?"<>|')
     return name.strip(". ")[-NAME_LIMIT:] or "file"
+
+
+async def first_file(request: web.Request, name: str, limit: int) -> tuple[bytes, str, str]:
+    """Return bytes, name and type of the first file of a form. Raises `Problem` 413 and 422."""
+    try:
+        async for part in await request.multipart():
+            if isinstance(part, BodyPartReader) and part.filename is not None:
+                kind = part.headers.get("Content-Type", "application/octet-stream").partition(";")[0].strip()
+                data = bytearray()  # aiohttp's own limit is for whole bodies and does not hold for forms
+                while chunk := await part.read_chunk(1 << 16):
+                    data += chunk
+                    if len(data) > limit:
+                        raise Problem(413, "The file is too large", f"at most {limit} bytes")
+                return bytes(part.decode(data)), name or part.filename, kind
+    except (ValueError, RuntimeError):
+        raise Problem(422, "The form cannot be read") from None
+    raise Problem(422, "There is no file in the form", "send one as curl -F file=@name does")
 
 
 async def channel_states(store: Store) -> dict[str, dict[str, Any]]:

@@ -6,13 +6,16 @@ import logging
 import re
 import sys
 import traceback
+from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any
-
-import structlog
-from structlog.typing import EventDict, Processor
+from typing import TYPE_CHECKING, Any
 
 from connectors.base import ConnectorError
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+EventDict = MutableMapping[str, Any]
 
 # What must never be written even if a library puts it into a message: keys, tokens, phones, mail addresses.
 REDACTIONS = (
@@ -74,6 +77,8 @@ def clean(_: Any, __: str, event: EventDict) -> EventDict:
 
 def configure(style: str = "console", level: int = logging.INFO) -> None:
     """Send everything that is logged to standard error; *style* is "console" or "json"."""
+    import structlog  # noqa: PLC0415  # a fifth of the start of every command, of which only the daemon logs
+
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

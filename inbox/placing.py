@@ -264,7 +264,7 @@ class Placer:
             version=spot.conversation.version if spot.conversation else None,
             set=values,
             count=(("messages", 1),) if entry.type != logbook.NOTICE else (),
-            log=[("d" if decided.story else "", fields)],
+            log=[("d" if decided.story else "", fields), *self._reopening(spot, place, entry.ms)],
             timeline=(f"m{item}",),
             marks=tuple(
                 (fetching.DUE, entry.ms, f"{entry.id}:{index}")
@@ -272,6 +272,13 @@ class Placer:
                 if fetching.pending(media) and place.partition == entry.partition
             ),
         )
+
+    def _reopening(self, spot: Spot, place: Id, at: int) -> list[tuple[str, list[conversations.Value]]]:
+        """Return the timeline's word that the customer opened a resolved conversation again."""
+        if not spot.reopens:
+            return []
+        author = msgspec.json.encode({"kind": "hub", "id": "", "name": ""}).decode()
+        return [("s", ["t", logbook.STATE, "c", place.key, "ev", "reopened", "at", at, "au", author])]
 
     def _record(self, origin: Origin, spot: Spot, contact: str) -> list[conversations.Value]:
         """Return what the address's record learns: contact, position, and the window that the event grants."""

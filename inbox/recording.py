@@ -27,6 +27,7 @@ from inbox.wakes import Wakes
 log = logging.getLogger(__name__)
 
 RECORD = Script.load(Path(__file__).parent / "scripts" / "record.lua")
+CARRIERS = (Message, Echo)
 encode = msgspec.json.Encoder().encode
 Received = Message | Notice | Receipt | Echo
 LAST_TIME = 253_402_214_400_000  # 9999-12-31T00:00:00Z
@@ -71,9 +72,7 @@ class Recorder:
         Raises `StoreError`: then some may be stored and the caller must have them sent again.
         """
         # Files first: what follows writes in the order of the events, which is the customer's.
-        ready = [
-            await self._keep_media(one) if isinstance(one, Message | Echo) and one.media else one for one in events
-        ]
+        ready = [await self._keep_media(one) if isinstance(one, CARRIERS) and one.media else one for one in events]
         if len(ready) == 1:
             return [await self._one(channel, ready[0])]
         return list(await asyncio.gather(*(self._one(channel, event) for event in ready)))

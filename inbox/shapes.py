@@ -109,7 +109,7 @@ def message_shape(
         "subject": body.get("subject") or None,
         "attachments": attachments_shape(item, body.get("media", ()), fetched),
         "at": rfc3339(int(fields.get("at") or entry.ms)),
-        "external_id": fields.get("x") or None,
+        "external_id": fields.get("x") or next(reversed((delivery or {}).get("external_ids", ())), None),
         "type": fields.get("ty") or "text",
         "delivery": delivery,
     }

@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from inbox.channels import Channels
+from inbox.channels import Channel, Channels
 from inbox.conversations import pairs
 from inbox.leases import BEAT_SCRIPT, DEAD_AFTER
 from inbox.partitions import COUNT, key, shared_key, tag
@@ -61,6 +61,8 @@ class Status:
             await self._store.run(COUNT_SCRIPT, "hub", keys, flat)
             self._passed[name] = now
         for channel in self._channels:
+            if channel.name not in self._said:
+                await self._recall(channel)
             said = msgspec.json.encode(
                 {
                     "state": channel.state,
@@ -72,6 +74,12 @@ class Status:
             if self._said.get(channel.name) != said:
                 await self._store.do("hub", "HSET", shared_key("hub", "channels"), channel.name, said)
                 self._said[channel.name] = said
+
+    async def _recall(self, channel: Channel) -> None:
+        """Learn from the processes before this one when a channel was last heard."""
+        known = await self._store.do("hub", "HGET", shared_key("hub", "channels"), channel.name)
+        if known:
+            channel.last_event_at = max(channel.last_event_at, int(msgspec.json.decode(known)["last_event_at"]))
 
     async def metrics(self, gauges: Mapping[str, tuple[str, float]], now: int) -> bytes:
         """Return everything in the Prometheus text format; *gauges* are name -> (help, value) of this process.

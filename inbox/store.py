@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 Reply = Any
 Word = str | bytes | float
 SLOTS = 16384
+MOVED = frozenset({"MOVED", "ASK", "CLUSTERDOWN"})
 MAX_BATCHES = 4
 MAX_BATCH = 512
 MAX_WAITING = 20_000
@@ -394,7 +395,22 @@ class Store:
 
     async def many(self, tag: str, commands: Sequence[Sequence[Word]]) -> list[Reply]:
         """Run several commands on the node of *tag* in one round trip; not atomic. Raises `StoreError`."""
-        return await asyncio.gather(*(self._send(tag, pack(*command)) for command in commands))
+        if len(commands) < 2:
+            return [await self._send(tag, pack(*command)) for command in commands]
+        packed = [pack(*command) for command in commands]
+        link = self._by_tag.get(tag) or await self.link(tag)
+        sent = [link.do(one) for one in packed]
+        await asyncio.wait(sent)  # a task for each command would cost more than the command
+        return [await self._settled(tag, one, future) for one, future in zip(packed, sent, strict=True)]
+
+    async def _settled(self, tag: str, packed: bytes, sent: asyncio.Future[Reply]) -> Reply:
+        """Return the reply to one command of many; one that came to the wrong node is sent again."""
+        error = sent.exception()
+        if isinstance(error, Refused) and error.code in MOVED:
+            return await self._send(tag, packed)
+        if isinstance(error, StoreDown):
+            self._lost()
+        return sent.result()
 
     async def run(self, script: Script, tag: str, keys: Sequence[str], arguments: Sequence[Word] = ()) -> Reply:
         """Run *script* on *keys*, all of which carry ``{tag}``. Raises `StoreError`."""
@@ -411,14 +427,12 @@ class Store:
             try:
                 return await link.do(packed)
             except StoreDown:
-                if self.topology.clustered:
-                    self._by_tag.clear()
-                    self._stale = True
+                self._lost()
                 raise
             except Refused as refusal:
                 if script is not None and refusal.code == "NOSCRIPT" and not last:
                     await link.do(pack("SCRIPT", "LOAD", script.source))
-                elif refusal.code not in {"MOVED", "ASK", "CLUSTERDOWN"}:
+                elif refusal.code not in MOVED:
                     raise
                 elif last:
                     raise StoreDown(str(refusal)) from None
@@ -426,6 +440,12 @@ class Store:
                     self._by_tag.clear()
                     self._stale = True
         raise AssertionError("unreachable: the second round returns or raises")
+
+    def _lost(self) -> None:
+        """A node is gone: what a cluster's map said of it may be wrong now."""
+        if self.topology.clustered:
+            self._by_tag.clear()
+            self._stale = True
 
     @asynccontextmanager
     async def subscription(self, channel: str) -> AsyncIterator[Any]:

@@ -59,6 +59,8 @@ class Desk:
                 values["agent"] = agent
             elif team is not None and team != now.team:
                 values["agent"] = ""
+            if actor.kind != HUB.kind:
+                values["route"] = ""  # a person has decided; no later greeting or keyword undoes that by itself
             return values, {**values, "from_team": now.team, "from_agent": now.agent, "reason": reason}
 
         return await self._change(conversation_id, actor, "assigned", change)

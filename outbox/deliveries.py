@@ -79,6 +79,7 @@ class Delivery(msgspec.Struct, frozen=True):
     changed: int = 0
     external_ids: tuple[str, ...] = ()
     handle: str = ""
+    insist: bool = False
 
     @property
     def place(self) -> Id:
@@ -104,6 +105,7 @@ def from_hash(partition: int, name: str, fields: dict[str, str]) -> Delivery:
         changed=int(fields.get("changed", 0)),
         external_ids=tuple(filter(None, fields.get("ext", "").split(" "))),
         handle=fields.get("handle", ""),
+        insist=fields.get("insist") == "1",
     )
 
 
@@ -291,6 +293,12 @@ class Deliveries:
             self._wakes.ring((f"p{place.partition}",))
         return str(reply[0])
 
+    async def close_window(self, delivery: Delivery) -> None:
+        """Remember that the platform takes no more until the customer writes again. Raises `StoreError`."""
+        partition = delivery.place.partition
+        name = key(partition, f"a:{delivery.address}")
+        await self._store.do(tag(partition), "HSET", name, f"wl:{delivery.channel}", 0)
+
     async def note_part(self, delivery: Delivery, part: int, external_ids: Sequence[str]) -> None:
         """Remember that a part is out, so that no later attempt sends it again. Raises `Fenced`, `StoreError`."""
         place = delivery.place
@@ -325,8 +333,28 @@ class Deliveries:
         if not head:
             return False
         delivery = (await self.load_many([Id("d", place.partition, head)]))[0]
-        if delivery is None or delivery.state not in ("sending", "uncertain", "deferred"):
+        return (
+            delivery is not None
+            and delivery.state in {"sending", "uncertain", "deferred"}
+            and await self._says(delivery, words)
+        )
+
+    async def prove(self, partition: int, channel: str, address: str, words: str, external_id: str, at: int) -> bool:
+        """Tell whether an echo proves that an uncertain delivery went out; it is settled then. Raises `StoreError`."""
+        known = await self._store.do(tag(partition), "HGET", key(partition, f"a:{address}"), f"conv:{channel}")
+        if not known:
             return False
+        place = parse_id(known, "c")
+        names = await self._store.do(tag(place.partition), "ZRANGE", key(place.partition, "uncertain"), 0, -1)
+        for delivery in await self.load_many([Id("d", place.partition, name) for name in names]):
+            if delivery is not None and delivery.conversation == known and await self._says(delivery, words):
+                await self.link(delivery, external_id)
+                await self.settle(delivery, "sent", at)
+                return True
+        return False
+
+    async def _says(self, delivery: Delivery, words: str) -> bool:
+        """Tell whether *words*, or for none a file, are what a delivery carries."""
         message = parse_id(delivery.message, "m")
         entry = (await logbook.fetch(self._store, [(message.partition, message.key)]))[0]
         if entry is None:
@@ -355,7 +383,10 @@ class Deliveries:
         return [one for one in found if one is not None], following
 
     async def retry(self, delivery_id: str, now: int) -> Delivery:
-        """Owe a dead, failed or uncertain delivery again. Raises `NoDelivery`, `NotNow`, `StoreError`."""
+        """Owe a dead, failed or uncertain delivery again; whether the reply window is open is left to the platform.
+
+        Raises `NoDelivery`, `NotNow`, `StoreError`.
+        """
         delivery = await self.load(delivery_id)
         if delivery.state not in ("dead", "failed", "uncertain", "deferred"):
             raise NotNow(f"a delivery that is {delivery.state} needs no retry")
@@ -367,7 +398,7 @@ class Deliveries:
             expect=delivery.state,
             force=True,
             requeue=True,
-            values=("attempts", 0, "created", now),
+            values=("attempts", 0, "created", now, "insist", 1),
         )
         return await self.load(delivery_id)
 

@@ -29,9 +29,9 @@ MAX_FILES = 20
 class ReplyBody(msgspec.Struct, forbid_unknown_fields=True):
     """POST …/replies."""
 
-    text: str = ""
-    html: str = ""
-    subject: str = ""
+    text: str | None = ""
+    html: str | None = ""
+    subject: str | None = ""
     attachments: list[str | FileBody] = []
     template: str = ""
     client_id: str = ""
@@ -66,12 +66,14 @@ class Outbox:
     async def reply(self, ask: Ask) -> web.Response:
         body = await ask.body(ReplyBody, limit=None)  # files may be in it; the server's limit for files holds
         conversation = await load(self.store, ask.part("id"))
-        text = body.text
+        text = body.text or ""
         if body.template:
             rendered = self.render(body.template, conversation)
             if rendered is None:
                 raise Problem(422, "There is no such template", body.template)
             text = rendered if not text else f"{rendered}\n{text}"
+        if "\0" in text or "\0" in (body.html or "") or "\0" in (body.subject or ""):
+            raise Problem(422, "The reply cannot be sent", "no channel carries the character NUL")
         if not text.strip() and not body.attachments:
             raise Problem(422, "The reply is empty", "give text, a template or attachments")
         if len(text) > MAX_TEXT or len(body.attachments) > MAX_FILES:
@@ -80,7 +82,7 @@ class Outbox:
         if channel is None:
             raise Problem(409, "The channel is gone", f"{conversation.channel} is not configured any more")
         media = tuple([await self.find_file(one) for one in body.attachments])
-        reply = Reply(self._author(ask, body.agent), text, body.html, body.subject, media, body.client_id)
+        reply = Reply(self._author(ask, body.agent), text, body.html or "", body.subject or "", media, body.client_id)
         delivery, fresh = await self.deliveries.enqueue(conversation, reply, self.now())
         place = parse_id(delivery.message, "m")
         entry = (await logbook.fetch(self.store, [(place.partition, place.key)]))[0]
@@ -147,6 +149,7 @@ def delivery_shape(one: Delivery) -> dict[str, Any]:
         "conversation": one.conversation,
         "channel": one.channel,
         "message": one.message,
+        "external_ids": [external_id for external_id in one.external_ids if external_id],
         "created_at": rfc3339(one.created),
         "changed_at": rfc3339(one.changed),
         "due_at": rfc3339(one.due) if one.state in ("queued", "deferred") else None,

@@ -203,7 +203,10 @@ class Worker:
         try:
             sent = await self._parts(held, delivery, channel, attempt)
         except SendError as error:
-            refund = attempt.left and not isinstance(error, Uncertain) and channel.capabilities.window is not None
+            windowed = channel.capabilities.window is not None
+            refund = attempt.left and windowed and not isinstance(error, Uncertain | WindowClosed)
+            if windowed and isinstance(error, WindowClosed):
+                await self._surely(partial(self._deliveries.close_window, delivery))
             await self._outcome(held, delivery, error, channel, refund=refund)
             return
         except Fenced:
@@ -242,7 +245,7 @@ class Worker:
         for index in range(delivery.part, len(parts)):
             if index > delivery.part:
                 await self._keep_rate(channel)
-            if windowed:
+            if windowed and not delivery.insist:
                 await self._check_window(held, delivery)
             outbound = self._outbound(
                 held, delivery, entry, conversation, parts[index], index, len(parts), windowed, attempt
@@ -330,7 +333,7 @@ class Worker:
             leaving=leaving,
             text=part.text,
             html=body.get("html", "") if index == 0 else "",
-            subject=body.get("subject", "") or conversation.subject,
+            subject=body.get("subject", ""),
             media=tuple(self._file(media) for media in part.media),
             handle=conversation.handle,
             author=author.name,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import sys
 import time
 from collections.abc import Callable
 from typing import Annotated
 
+import msgspec
 import typer
 
 from config.conditions import moment
@@ -16,7 +18,7 @@ from config.loading import Loaded
 from inbox.commands import CANNOT_TELL, NO, AsJson, Connect, attempt, dump
 from router import rendering
 from router.compilation import instant
-from router.rules import ConversationFacts, Facts, Tree, compile_routes, explain
+from router.rules import ConversationFacts, Explanation, Facts, Tree, compile_routes, explain
 from router.trial import run_tests
 
 
@@ -63,6 +65,20 @@ def commands(load: Callable[[], Loaded], connect: Connect, locale: Callable[[], 
         if not all(one.passed for one in results):
             raise typer.Exit(NO)
 
+    def stored(message: str, *, as_json: bool) -> None:
+        found = connect().get(f"/messages/{message}/trail")
+        if as_json:
+            dump(found)
+            return
+        for one in found["items"]:
+            if one["explanation"] is None:
+                what = one.get("route") or (f"ignored: {one['ignored']}" if one["ignored"] else "nothing to decide")
+                print(f"{one['at']}  {what}  {one.get('set', {})}  ({one.get('hash', '')[:12]})")
+                continue
+            at = int(dt.datetime.fromisoformat(one["explanation"]["at"]).timestamp() * 1000)
+            explanation = msgspec.convert({**one["explanation"], "at": at}, Explanation)
+            print(rendering.narrate(explanation, load().settings.timezone, locale=locale()))
+
     @app.command("explain")
     def why(  # each is an option of the command
         channel: Annotated[str, typer.Option(help="the channel it comes by / 渠道")] = "",
@@ -75,8 +91,11 @@ def commands(load: Callable[[], Loaded], connect: Connect, locale: Callable[[], 
     ) -> None:
         """Say which way a message takes, and why. / 解释一条消息的路由。"""
         if message:
-            attempt(lambda: dump(connect().get(f"/messages/{message}/trail")))
+            attempt(lambda: stored(message, as_json=as_json))
             return
+        if not channel:
+            print("say by which channel: --channel NAME (or --message ID)", file=sys.stderr)
+            raise typer.Exit(CANNOT_TELL)
         loaded = load()
         settings = loaded.settings
         if channel not in settings.channels:
@@ -90,7 +109,7 @@ def commands(load: Callable[[], Loaded], connect: Connect, locale: Callable[[], 
         try:
             when = instant(moment(at).isoformat(), settings.timezone) if at else time.time_ns() // 1_000_000
         except ValueError as error:
-            print(f"--at: {error}", file=sys.stderr)
+            print(f"--at: {str(error).replace('{value}', at)}", file=sys.stderr)
             raise typer.Exit(CANNOT_TELL) from None
         facts = Facts(
             channel=channel,

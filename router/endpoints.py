@@ -20,7 +20,7 @@ from inbox.placing import Placer, Spot, parse
 from inbox.store import Store
 from inbox.timeline import DECISIONS, items
 from router.reader import facts, trail
-from router.rules import ConversationFacts, Facts, explain
+from router.rules import ConversationFacts, Explanation, Facts, explain
 from router.ruleset import Rules
 
 
@@ -98,7 +98,7 @@ class Routing:
         origin = parse(entry, channel.kind, channel.capabilities)
         asked = facts(origin, Spot({}, None, reopens=False))
         known = msgspec.convert(story.get("conversation", {}), ConversationFacts)
-        return msgspec.to_builtins(explain(self.rules().tree, dataclasses.replace(asked, conversation=known)))
+        return shown(explain(self.rules().tree, dataclasses.replace(asked, conversation=known)))
 
     async def show(self, _: Ask) -> web.Response:
         return answer({"hash": self.rules().tree.hash, "routes": self.shown()})
@@ -120,4 +120,10 @@ class Routing:
             at=moment(body.at) if body.at else self.now(),
             conversation=ConversationFacts(new=True),
         )
-        return answer(msgspec.to_builtins(explain(self.rules().tree, asked)))
+        return answer(shown(explain(self.rules().tree, asked)))
+
+
+def shown(explanation: Explanation) -> dict[str, Any]:
+    """Return an explanation as the API shows it."""
+    plain: dict[str, Any] = msgspec.to_builtins(explanation)
+    return {**plain, "at": rfc3339(explanation.at)}

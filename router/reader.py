@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from config.routes import DEFAULT
 from connectors.base import Capabilities
 from inbox import log as logbook
 from inbox.channels import NOTHING, Channels
@@ -135,7 +136,8 @@ class Router:
         external_id = origin.entry.fields["x"]
         if await self._deliveries.linked(origin.channel, external_id):
             return True
-        return await self._deliveries.in_flight(origin.entry.partition, origin.channel, origin.address, origin.text)
+        whose = (origin.entry.partition, origin.channel, origin.address, origin.text)
+        return await self._deliveries.in_flight(*whose) or await self._deliveries.prove(*whose, external_id, origin.at)
 
     def _decide(self, origin: Origin, spot: Spot) -> Decision | None:
         if origin.entry.type != logbook.MESSAGE:
@@ -157,7 +159,10 @@ class Router:
         fresh = known is None or spot.reopens or not known.team
         raised = known is not None and PRIORITIES.index(decision.priority) > PRIORITIES.index(known.priority)
         meant = decision.route in tree.about_conversation
-        if fresh or raised or meant:
+        # "你好" first and the matter second is how people write: what only the default claimed, and nobody has
+        # answered, still goes to the team that a route names.
+        unclaimed = known is not None and known.route == DEFAULT and not known.first_reply_at
+        if fresh or raised or meant or (unclaimed and decision.route != DEFAULT):
             for name in ("team", "priority", "stage", "sla", "risk", "agent"):
                 value = getattr(decision, name)
                 if value:
@@ -177,7 +182,7 @@ class Router:
             return Decided()
         story = {"hash": tree.hash, "route": decision.route, "routes": list(decision.routes), "set": values}
         story["conversation"] = compact(facts(origin, spot).conversation)
-        if decision.acknowledge and not origin.rest.auto and (fresh or raised or meant):
+        if decision.acknowledge and not origin.rest.auto and (fresh or raised or meant or unclaimed):
             story["acknowledge"] = list(decision.acknowledge)
         return Decided(values, story)
 

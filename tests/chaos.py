@@ -1,4 +1,4 @@
-"""A real hub as processes that may be killed at any moment, a shop full of customers and agents, and an oracle outside.
+"""A shop full of customers and agents in front of hubs that may be killed at any moment, and an oracle outside.
 
 The oracle knows what the hub promised: which pushes it answered with 200 and which replies with 202. At the end
 `Shop.judge` compares that with what the API shows and with what the simulated platform delivered.
@@ -10,13 +10,9 @@ import asyncio
 import contextlib
 import os
 import random
-import re
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +21,7 @@ import aiohttp
 
 from connectors.simulators.wechat import WeChatPlatform
 from tests.hubs import TOKEN
+from tests.processes import HubProcess
 
 LONG = os.environ.get("HUILIU_LONG") == "1"
 CHANNEL = "shop-wechat"
@@ -37,8 +34,6 @@ AGAIN = 0.5
 LOOK = 0.03
 PATIENCE = 40.0
 """Seconds in which a customer must be served however often the hub is killed meanwhile."""
-
-EXPECTED_ERRORS = ("starting the embedded store again", "the store is away")
 
 
 def seed() -> int:
@@ -63,138 +58,6 @@ def wechat_channel(api_base: str) -> str:
 def wechat() -> WeChatPlatform:
     """Return the simulated platform for `wechat_channel`."""
     return WeChatPlatform(APP_ID, SECRET, PUSH_TOKEN, aes_key=AES)
-
-
-@dataclass
-class HubProcess:
-    """`huiliu run` in a process group of its own; its log goes to *log*. *launcher* replaces the installed command."""
-
-    config: Path
-    port: int
-    workers: int = 1
-    launcher: Sequence[str] = (sys.executable, "-m", "hub")
-    environ: dict[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
-    started: float = 0.0
-
-    @property
-    def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def log(self) -> Path:
-        return self.config.with_name(f"hub-{self.port}.log")
-
-    @property
-    def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def start(self) -> None:
-        """Start it, without waiting for anything."""
-        command = [*self.launcher, "-c", str(self.config), "run", "--workers", str(self.workers)]
-        environ = {**os.environ, "PYTHONUNBUFFERED": "1", **self.environ}
-        self.started = time.monotonic()
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True, env=environ
-            )
-
-    def workers_of(self) -> list[int]:
-        """Return the ids of the workers: the children of the process that the hub forks them from."""
-        assert self.process is not None
-        mine = {pid: parent(pid) for pid in self.processes()}
-        nurseries = [pid for pid, above in mine.items() if above == self.process.pid]
-        return sorted(pid for pid, above in mine.items() if above in nurseries)
-
-    def processes(self) -> list[int]:
-        """Return the ids of the hub's own processes: the parent and its workers, never the store."""
-        assert self.process is not None
-        return [pid for pid in pids() if group(pid) == self.process.pid]
-
-    def kill(self) -> None:
-        """End all processes of the hub at once with SIGKILL; its store is told by the kernel."""
-        assert self.process is not None
-        doomed = self.processes()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(10)
-        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in doomed), "the killed processes to end")
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the parent."""
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    async def terminate(self, limit: float = 30.0) -> tuple[int, float]:
-        """Send SIGTERM; return the exit code and the seconds it took."""
-        assert self.process is not None
-        began = time.monotonic()
-        self.signal(signal.SIGTERM)
-        code = await asyncio.to_thread(self.process.wait, limit)
-        return code, time.monotonic() - began
-
-    def store_pid(self) -> int:
-        """Return the process id of the embedded store, which stands in its lock; 0 while there is none."""
-        text = (self.config.parent / "var" / "store.lock").read_text(encoding="ascii").strip()
-        return int(text) if text and Path(f"/proc/{text}").exists() else 0
-
-    def stop(self) -> None:
-        """End everything, for the end of a test."""
-        if self.process is not None:
-            self.kill()
-
-    def memory(self) -> int:
-        """Return the resident bytes of all processes of the hub."""
-        return sum(resident(pid) for pid in self.processes())
-
-    def faults(self, *expected: str) -> list[str]:
-        """Return what the log tells of faults: errors and tracebacks, without those that were *expected*."""
-        if not self.log.exists():
-            return []
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        loud = [line for line in lines if re.search(r"Traceback|\[(error|critical) *\]|never retrieved|Warning:", line)]
-        known = (*EXPECTED_ERRORS, *expected)
-        return [line for line in loud if not any(words in line for words in known)]
-
-
-def pids() -> Iterator[int]:
-    """Yield the ids of all processes."""
-    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-
-
-def group(pid: int) -> int:
-    """Return the process group of *pid*, 0 if it is gone or only waits to be reaped."""
-    return _fact(pid, 2)
-
-
-def parent(pid: int) -> int:
-    """Return the parent of *pid*, 0 if it is gone or only waits to be reaped."""
-    return _fact(pid, 1)
-
-
-def _fact(pid: int, number: int) -> int:
-    """Return a number of proc(5) stat, counted from the state on."""
-    try:
-        facts = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return 0 if facts[0] == "Z" else int(facts[number])
-
-
-def resident(pid: int) -> int:
-    """Return the resident bytes of a process, 0 if it is gone."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 15.0) -> None:
-    """Block until *condition* holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
-        time.sleep(0.005)
 
 
 async def eventually(

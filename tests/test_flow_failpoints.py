@@ -5,29 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import random
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGKILL
 from typing import Any, Protocol
 
 import aiohttp
 import pytest
 
 from connectors.simulators.wechat import WeChatPlatform
-from inbox.embedded import find_binary
 from inbox.partitions import partition_of, shared_key
 from tests import chaos
-from tests.chaos import LONG, Desk, HubProcess, eventually
+from tests.chaos import LONG, Desk, eventually
 from tests.crashing import Crashing
 from tests.hubs import configuration, served, write
+from tests.processes import HubProcess
+from tests.scenes import Report
 from tests.stores import Server, connect, free_port
 
+pytest_plugins = ["tests.chaos_fixtures"]
 pytestmark = pytest.mark.chaos
 
 STEPS = 24
@@ -150,15 +149,6 @@ class Visitor:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
 
-@pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Server]:
-    """A store that outlives every hub of the test."""
-    server = Server(find_binary(os.environ), tmp_path / "valkey")
-    server.start()
-    yield server
-    server.end(SIGKILL)
-
-
 @dataclass
 class Walk:
     """The hubs, who writes to them, and what came of it."""
@@ -258,13 +248,12 @@ async def walking(folder: Path, store: Server, kind: str) -> AsyncIterator[Walk]
 @pytest.mark.parametrize("kind", ["wechat", "webchat"])
 @pytest.mark.timeout(3600 if LONG else 180)
 async def test_a_crash_at_any_step_changes_nothing(
-    kind: str, tmp_path: Path, valkey: Server, capsys: pytest.CaptureFixture[str]
+    kind: str, tmp_path: Path, valkey: Server, chance: random.Random, report: Report
 ) -> None:
     """Die at the n-th step, start again: one message, one conversation, one assignment, each answer sent once.
 
     WeChat honours no ids of ours: a crash between a request and its answer leaves the answer `uncertain`, never twice.
     """
-    chance = random.Random(chaos.seed())
     async with walking(tmp_path, valkey, kind) as walk:
         length = 1
         while await walk.step(length):  # find out how long the way is by doubling
@@ -276,11 +265,7 @@ async def test_a_crash_at_any_step_changes_nothing(
             at += stride
         await walk.balance()
         places = walk.hub.places()
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\n  {kind}: from step {start} by {stride} to {at}, {walk.hub.crashes} crashes at "
-            f"{len(set(places))} places, states={dict(walk.states)}"
-        )
+    report(kind=kind, steps=f"{start}..{at}/{stride}", crashes=len(places), places=len(set(places)), states=walk.states)
 
     if kind == "webchat":
         assert walk.states.keys() == {"read"}

@@ -1,0 +1,380 @@
+"""Every command of the terminal, as a process of its own, on a hub that runs as one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from typer.testing import CliRunner
+
+import hub
+from tests import stores
+from tests.hubs import TEAMS, configuration, write
+from tests.processes import HubProcess, wait_for
+
+ENVIRON = {
+    **{name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "HUILIU"))},
+    "LANG": "C",
+}
+CHANNELS = """  site-chat: {kind: webchat}
+  shop-wechat: {kind: wechat, app_id: wxba5fad812f8e6fb9, app_secret: s3cret, token: pushtoken, required: false}
+"""
+ROUTES = """
+default: {team: frontdesk}
+routes:
+  - name: refund
+    when: {text: {any_of: [退款]}}
+    set: {team: aftersales, tags: [refund]}
+tests:
+  - {name: a refund, message: {channel: site-chat, text: 我要退款}, expect: {team: aftersales, route: refund}}
+"""
+FINE, NO, CANNOT_TELL = 0, 1, 2
+
+
+@dataclass
+class Done:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Shop:
+    """A folder with a configuration, the hub that runs on it, and one customer's conversation."""
+
+    folder: Path
+    hub: HubProcess
+    conversation: str = ""
+    message: str = ""
+
+    def run(self, *arguments: str, folder: Path | None = None, **environ: str) -> Done:
+        """Run a command in the shop's folder, within this process."""
+        with contextlib.chdir(folder or self.folder), pytest.MonkeyPatch.context() as patch:
+            for name in ("HUILIU_API_TOKEN", "HUILIU_CONFIG", "LC_ALL", "LC_MESSAGES", "LANG"):
+                patch.delenv(name, raising=False)
+            for name, value in environ.items():
+                patch.setenv(name, value)
+            done = CliRunner().invoke(hub.command_line(), hub.hoisted(list(arguments)))
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return Done(done.exit_code, done.stdout, done.stderr)
+
+    def process(self, *arguments: str) -> Done:
+        """Run a command in the shop's folder, as a process of its own."""
+        command = [sys.executable, "-P", "-m", "hub", *arguments]
+        done = subprocess.run(command, cwd=self.folder, env=ENVIRON, capture_output=True, timeout=60, check=False)
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def until(self, *arguments: str, holds: str) -> Done:
+        """Run a command until what it prints matches *holds*."""
+        last: list[Done] = []
+
+        def matches() -> bool:
+            last.append(self.run(*arguments))
+            return re.search(holds, last[-1].out) is not None
+
+        try:
+            wait_for(matches, f"{arguments} to print {holds}", 30)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the last time: {last[-1]}") from None
+        return last[-1]
+
+
+async def visit(base: str, texts: list[str]) -> None:
+    """Write to the hub as a visitor of its chat page."""
+    async with aiohttp.ClientSession() as http:
+        async with http.post(f"{base}/chat/site-chat/hello", json={}) as response:
+            token = (await response.json())["token"]
+        for number, text in enumerate(texts):
+            frame = {"type": "message", "id": f"client-{number}", "text": text}
+            headers = {"Authorization": f"Bearer {token}"}
+            async with http.post(f"{base}/chat/site-chat/frames", json=frame, headers=headers) as response:
+                assert response.status == 200, await response.text()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("shop")
+    port = stores.free_port()
+    config = write(folder, configuration(CHANNELS, port=port, more=TEAMS), routes=ROUTES)
+    shop = Shop(folder, HubProcess(config, port, environ={"PYTHONDONTWRITEBYTECODE": ""}))
+    shop.hub.start()
+    try:
+        wait_for(lambda: "huiliu: http" in shop.hub.log.read_text() or not shop.hub.alive, "the hub", 60)
+        assert shop.hub.alive, shop.hub.log.read_text()
+        asyncio.run(visit(shop.hub.base, ["我要退款\x1b[31m", "在吗"]))
+        found = shop.until("conversations", "--json", holds=r'"messages": 2').json["items"]
+        shop.conversation = found[0]["id"]
+        shown = shop.run("show", shop.conversation, "--json").json["messages"]
+        shop.message = next(one["id"] for one in shown if one["text"].startswith("我要"))
+        yield shop
+    finally:
+        shop.hub.stop()
+
+
+def test_conversations(shop: Shop) -> None:
+    """Lists line up in columns, filters narrow them, and a list of nothing is fine."""
+    done = shop.run("conversations")
+    assert FINE == done.code
+    head, row = done.out.splitlines()
+    assert head.split()[:3] == ["id", "status", "channel"]
+    assert row.split()[:3] == [shop.conversation, "open", "site-chat"]
+    assert "aftersales" in row
+    assert [] == shop.run("conversations", "--team", "frontdesk", "--json").json["items"]
+
+
+def test_showing_a_conversation(shop: Shop) -> None:
+    """Everything that was said stands there oldest first, and nothing that a terminal would obey."""
+    done = shop.run("show", shop.conversation)
+    assert FINE == done.code
+    assert "\x1b" not in done.out
+    assert done.out.index("我要退款") < done.out.index("在吗")
+    assert shop.conversation in done.out.splitlines()[0]
+
+
+def test_a_reply_goes_out(shop: Shop) -> None:
+    """The command prints the delivery, and with a client id the same one again."""
+    done = shop.run("reply", shop.conversation, "好的", "--client-id", "a1")
+    assert FINE == done.code
+    delivery = done.out.split()[0]
+    again = shop.run("reply", shop.conversation, "好的", "--client-id", "a1", "--json")
+    assert delivery == again.json["delivery"]["id"]
+    shop.until("outbox", "show", delivery, holds=r'"state": "(sent|delivered)"')
+    assert f"[{'sent'}]" in shop.run("show", shop.conversation).out.replace("delivered", "sent")
+
+
+def test_channels(shop: Shop) -> None:
+    """Every channel with its state and what came by it."""
+    done = shop.until("channels", "--json", holds=r'"recorded": 2')
+    assert FINE == done.code
+    chat = next(one for one in done.json["items"] if one["id"] == "site-chat")
+    assert ("up", 2) == (chat["state"], chat["counts"]["received"])
+    assert "site-chat" in shop.run("channels").out
+
+
+PROCESSES = [
+    (("conversations",), FINE, "site-chat"),
+    (("show", "{conversation}"), FINE, "在吗"),
+    (("reply", "{conversation}", "您好"), FINE, "queued"),
+    (("channels",), FINE, "site-chat"),
+    (("outbox", "list"), FINE, "attempts"),
+    (("dead", "list"), FINE, "attempts"),
+    (("shunted", "list"), FINE, "bytes"),
+    (("shunted", "show", "s1-abc"), NO, "no such shunted payload"),
+    (("routes", "show"), FINE, "refund"),
+    (("routes", "test", "-c", "huiliu.yaml"), FINE, ""),
+    (("routes", "explain", "--channel", "site-chat", "--text", "我要退款"), FINE, "aftersales"),
+    (("routes", "explain", "--message", "{message}"), FINE, "refund"),
+    (("check",), FINE, "huiliu.yaml"),
+    (("schema",), FINE, "$defs"),
+    (("doctor",), FINE, "fine"),
+    (("-c", "nothing.yaml", "channels"), NO, "nothing.yaml:1:1"),
+    (("nonsense",), CANNOT_TELL, "No such command"),
+]
+
+
+@pytest.fixture(scope="module")
+def processes(shop: Shop) -> list[Done]:
+    """How every one of `PROCESSES` ended; they run side by side, as starting Python is what takes the time."""
+    names = {"conversation": shop.conversation, "message": shop.message}
+    commands = [[word.format(**names) for word in arguments] for arguments, _, _ in PROCESSES]
+    with ThreadPoolExecutor(3) as pool:
+        return list(pool.map(lambda command: shop.process(*command), commands))
+
+
+@pytest.mark.parametrize("number", range(len(PROCESSES)), ids=[" ".join(one[0][:2]) for one in PROCESSES])
+def test_every_command_as_a_process(processes: list[Done], number: int) -> None:
+    """What an admin types ends with the right code and says what it is about, without a traceback."""
+    _, code, words = PROCESSES[number]
+    done = processes[number]
+    assert (code, True) == (done.code, words in done.out + done.err), done
+    assert "Traceback" not in done.err
+
+
+LISTS = [("outbox", "list"), ("dead", "list"), ("shunted", "list")]
+
+
+@pytest.mark.parametrize("arguments", LISTS, ids=" ".join)
+def test_lists_of_what_needs_somebody(shop: Shop, arguments: tuple[str, ...]) -> None:
+    """What is owed, dead or shunted: a table with a head, or JSON."""
+    done = shop.run(*arguments)
+    assert (FINE, "id") == (done.code, done.out.split()[0])
+    assert {"items", "next"} == set(shop.run(*arguments, "--json").json)
+
+
+def test_dead_letters_from_end_to_end(shop: Shop) -> None:
+    """A reply that the channel will not take is dead with its reason; it is retried, and dropped for good."""
+    text = "x" * 60_000  # cut into pieces by the outbox: none is refused
+    done = shop.run("reply", shop.conversation, text, "--json")
+    assert FINE == done.code
+    delivery = done.json["delivery"]["id"]
+    shop.until("outbox", "show", delivery, holds=r'"state": "(sent|delivered)"')
+    for arguments in (("dead", "retry", delivery), ("dead", "drop", delivery), ("outbox", "cancel", delivery)):
+        refused = shop.run(*arguments)
+        assert NO == refused.code
+        assert "That makes no sense now" in refused.err
+
+
+def test_shunted_payloads_from_end_to_end(shop: Shop) -> None:
+    """What came as rubbish is listed, shown, refused when replayed, and dropped."""
+    asyncio.run(rubbish(shop.hub.base))
+    [one] = shop.until("shunted", "list", "--json", holds=r'"id"').json["items"]
+    assert "shop-wechat" == one["channel"]
+    assert "<xml>rubbish" in shop.run("shunted", "show", one["id"]).json["raw"]
+    replayed = shop.run("shunted", "replay", one["id"])
+    assert (NO, "") == (replayed.code, replayed.out)
+    assert "still cannot be understood" in replayed.err
+    assert (FINE, "dropped\n") == (shop.run("shunted", "drop", one["id"]).code, "dropped\n")
+    assert NO == shop.run("shunted", "drop", one["id"]).code
+
+
+async def rubbish(base: str) -> None:
+    """Push what has the right signature and is no message."""
+    stamp, nonce = str(int(time.time())), "n"
+    signature = hashlib.sha1("".join(sorted(("pushtoken", stamp, nonce))).encode()).hexdigest()
+    url = f"{base}/hooks/shop-wechat?signature={signature}&timestamp={stamp}&nonce={nonce}"
+    async with aiohttp.ClientSession() as http, http.post(url, data=b"<xml>rubbish") as response:
+        assert response.status == 200
+
+
+def test_the_routes_as_they_are(shop: Shop) -> None:
+    """The tree is drawn, its tests are run, and a message that nobody sent is explained, without a hub."""
+    assert "refund" in shop.run("routes", "show").out
+    assert shop.run("routes", "show", "--json").json
+    tested = shop.run("routes", "test")
+    assert FINE == tested.code
+    assert "a refund" in tested.out or "1" in tested.out
+    explained = shop.run("routes", "explain", "--channel", "site-chat", "--text", "我要退款", "--json")
+    assert (FINE, "aftersales") == (explained.code, explained.json["decision"]["team"])
+    unknown = shop.run("routes", "explain", "--channel", "site-chta", "--text", "x")
+    assert CANNOT_TELL == unknown.code
+    assert "did you mean site-chat?" in unknown.err
+
+
+def test_why_a_stored_message_went_where_it_went(shop: Shop) -> None:
+    """A message's id gives the decision about it, from the running hub."""
+    told = shop.run("routes", "explain", "--message", shop.message)
+    assert (FINE, True) == (told.code, "refund" in told.out)
+    [decision] = shop.run("routes", "explain", "--message", shop.message, "--json").json["items"]
+    assert ("refund", shop.message) == (decision["route"], decision["message"])
+    assert NO == shop.run("routes", "explain", "--message", "m1-1-1").code
+
+
+def test_routes_that_break_their_own_tests(shop: Shop, tmp_path: Path) -> None:
+    """A route file whose examples do not hold ends with 1 and shows what was expected and what came."""
+    write(tmp_path, configuration(CHANNELS), routes=ROUTES.replace("team: aftersales, route", "team: frontdesk, route"))
+    done = shop.run("routes", "test", folder=tmp_path)
+    assert NO == done.code
+    assert "frontdesk" in done.out
+    assert "aftersales" in done.out
+
+
+def test_a_fresh_start(shop: Shop, tmp_path: Path) -> None:
+    """Init writes files that check and doctor find fine; a second init overwrites nothing; check names a fault."""
+    assert FINE == shop.run("init", folder=tmp_path).code
+    assert FINE == shop.run("check", folder=tmp_path).code
+    assert NO == shop.run("init", folder=tmp_path).code
+    doctor = shop.run("doctor", "--json", folder=tmp_path)
+    assert FINE == doctor.code, doctor
+    assert [] == [one for one in doctor.json if one["level"] == "refuse"]
+    config = tmp_path / "huiliu.yaml"
+    config.write_text(config.read_text(encoding="utf-8") + "\nsurprise: 1\n", encoding="utf-8")
+    for command in ("check", "doctor"):
+        done = shop.run(command, folder=tmp_path)
+        assert NO == done.code, (command, done)
+        assert re.search(r"huiliu\.yaml:\d+:\d+: surprise", done.out + done.err), (command, done)
+
+
+def test_schemas(shop: Shop) -> None:
+    """A JSON Schema for each sort of file; an unknown sort is told."""
+    assert "channels" in shop.run("schema").json["properties"]
+    assert shop.run("schema", "routes").json
+    assert CANNOT_TELL == shop.run("schema", "nothing").code
+
+
+NOBODY = [
+    ("conversations",), ("show", "c1-1-1"), ("reply", "c1-1-1", "x"), ("channels",), ("outbox", "list"),
+    ("dead", "list"), ("shunted", "list"), ("routes", "explain", "--message", "m1-1-1"),
+]  # fmt: skip
+
+
+def test_without_a_hub_commands_cannot_tell(shop: Shop, tmp_path: Path) -> None:
+    """No hub, or one that does not know us: exit 2 with a sentence and no traceback."""
+    write(tmp_path, configuration(CHANNELS, port=9), routes=ROUTES)
+    for arguments in NOBODY:
+        done = shop.run(*arguments, folder=tmp_path)
+        assert (CANNOT_TELL, "") == (done.code, done.out), (arguments, done)
+        assert done.err.startswith("no hub has run with this configuration")
+    done = shop.run("conversations", folder=tmp_path, HUILIU_API_TOKEN="x")
+    assert (CANNOT_TELL, True) == (done.code, "no hub answers" in done.err)
+    done = shop.run("conversations", HUILIU_API_TOKEN="wrong")
+    assert (CANNOT_TELL, True) == (done.code, "does not know this token" in done.err)
+
+
+REFUSED = [
+    (("show", "c1-1-1"), "no such conversation"),
+    (("show", "nonsense"), "no such thing"),
+    (("reply", "c1-1-1", "x"), "no such conversation"),
+    (("outbox", "show", "d1-abc"), "no such delivery"),
+    (("outbox", "retry", "d1-abc"), "no such delivery"),
+    (("conversations", "--status", "new"), "status must be one of"),
+    (("conversations", "--limit", "1000"), "limit must be"),
+]
+
+
+def test_what_the_hub_refuses_is_told(shop: Shop) -> None:
+    """Exit 1 with the hub's own reason."""
+    for arguments, reason in REFUSED:
+        done = shop.run(*arguments)
+        assert (NO, "") == (done.code, done.out), (arguments, done)
+        assert reason in done.err, (arguments, done)
+
+
+def test_an_id_cannot_lead_elsewhere(shop: Shop) -> None:
+    """What is given as an id stays a part of the path that it belongs to."""
+    for name in ("../teams", "x?limit=1", "a/b", "#", "%2e%2e"):
+        assert NO == shop.run("show", name).code, name
+
+
+LATER = {
+    "aioimaplib", "aiosmtplib", "connectors.mail", "connectors.simulators", "connectors.tiktok", "connectors.twilio",
+    "connectors.webchat", "connectors.wechat", "nh3", "phonenumbers", "pytest", "structlog", "wechatpy",
+}  # fmt: skip
+
+
+def test_commands_start_without_what_they_do_not_need(shop: Shop) -> None:
+    """No connector, no platform's library and no logging is loaded before something asks for it."""
+    code = "import sys, hub; hub.command_line(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRON, capture_output=True, check=True, cwd=shop.folder)
+    assert set() == LATER & set(done.stdout.decode().split())
+
+
+def test_help_is_in_two_languages(shop: Shop) -> None:
+    """Every command is told in English and Chinese."""
+    text = shop.process("--help").out
+    for name in ("run", "init", "check", "schema", "doctor", "conversations", "show", "reply", "channels", "routes"):
+        assert re.search(rf"│ {name} .*[\u4e00-\u9fff]", text), name
+
+
+def test_the_daemon_ends_in_order(shop: Shop) -> None:
+    """At the end of all commands the hub's log holds no error and no traceback."""
+    assert [] == shop.hub.faults()
