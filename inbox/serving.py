@@ -1,4 +1,4 @@
-"""The HTTP server: plain platform calls pass by aiohttp, others by its router, everything else goes through it."""
+"""The HTTP server: platform calls pass by the router, everything else goes through it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiohttp import web
-
-from inbox.doorway import Doorway
 
 HOOKS = "/hooks/"
 BACKLOG = 1024
@@ -30,8 +28,6 @@ class Serving:
         self._max_body = max_body
         self._hook = hook
         self._runner: web.ServerRunner | None = None
-        self._listening: asyncio.Server | None = None
-        self._doorways: set[Doorway] = set()
         self.port = 0
 
     async def start(self, host: str, port: int, *, shared: bool) -> None:
@@ -58,21 +54,15 @@ class Serving:
         self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN)
         await self._runner.setup()
 
-        def meet() -> Doorway:
-            return Doorway(hook, server, self._doorways, KEEPALIVE)
-
-        self._listening = await loop.create_server(meet, host, port, reuse_port=shared or None, backlog=BACKLOG)
-        self.port = self._listening.sockets[0].getsockname()[1]
+        site = web.TCPSite(self._runner, host, port, reuse_port=shared or None, backlog=BACKLOG)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Take nothing more, let running requests finish, close."""
-        if self._runner is None or self._listening is None:
+        if self._runner is None:
             return
-        self._listening.close()
         await self._app.shutdown()
-        answering = [task for doorway in list(self._doorways) if (task := doorway.close()) is not None]
-        if answering:
-            await asyncio.wait(answering, timeout=SHUTDOWN)
         await self._runner.cleanup()
         await self._app.cleanup()
 

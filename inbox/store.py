@@ -243,6 +243,7 @@ class Topology:
     url: str
     password: str | None = None
     _cluster: redis_asyncio.RedisCluster | None = field(default=None, repr=False)
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     @property
     def clustered(self) -> bool:
@@ -260,7 +261,9 @@ class Topology:
         if not self.clustered:
             return ""
         if self._cluster is None:
-            await self.refresh()
+            async with self._asking:  # of many that ask at first, one client is made and kept
+                if self._cluster is None:
+                    await self.refresh()
         assert self._cluster is not None
         try:
             return str(self._cluster.nodes_manager.get_node_from_slot(slot).name)
@@ -400,12 +403,20 @@ class Store:
         packed = [pack(*command) for command in commands]
         link = self._by_tag.get(tag) or await self.link(tag)
         sent = [link.do(one) for one in packed]
-        await asyncio.wait(sent)  # a task for each command would cost more than the command
-        return [await self._settled(tag, one, future) for one, future in zip(packed, sent, strict=True)]
+        try:
+            await asyncio.wait(sent)  # a task for each command would cost more than the command
+        finally:
+            for future in sent:
+                future.cancel()  # only those that nobody waits for any more
+        errors = [future.exception() for future in sent]
+        if not any(errors):
+            return [future.result() for future in sent]
+        return [await self._settled(tag, *each) for each in zip(packed, sent, errors, strict=True)]
 
-    async def _settled(self, tag: str, packed: bytes, sent: asyncio.Future[Reply]) -> Reply:
+    async def _settled(
+        self, tag: str, packed: bytes, sent: asyncio.Future[Reply], error: BaseException | None
+    ) -> Reply:
         """Return the reply to one command of many; one that came to the wrong node is sent again."""
-        error = sent.exception()
         if isinstance(error, Refused) and error.code in MOVED:
             return await self._send(tag, packed)
         if isinstance(error, StoreDown):

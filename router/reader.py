@@ -195,6 +195,8 @@ class Router:
             if "o" in entry.fields or "agent" in story.get("set", {}):
                 await self._assigner.hold(conversation.id, conversation.agent, conversation.team)
         elif conversation.team and conversation.status == "open":
+            if "agent" in story.get("set", {}):  # the decision took it from an agent of its former team
+                await self._assigner.hold(conversation.id, "", "")
             await self._assigner.want(conversation)
 
     async def _acknowledge(self, message: str, conversation: Conversation, templates: Sequence[str]) -> None:

@@ -763,3 +763,19 @@ def test_customers_of_one_channel_are_spread() -> None:
     """The addresses of these tests do not all live in one partition, so that lists are merged for real."""
     assert len({partition_of(f"visitor:b-{number}") for number in range(7)}) > 3
     assert COUNT == 64
+
+
+PAGE = (Path(__file__).parent.parent / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+async def test_the_page_about_the_api_is_true(api: Api) -> None:
+    """Every path stands on the page with its method and role, no other does, and the shapes have the fields shown."""
+    told = re.findall(r"^### `(\w+) (/\S*)`\n\nRole `(\w+)`", PAGE, re.MULTILINE)
+    assert sorted((one.method, one.path, one.role) for one in api.routes) == sorted(told)
+    samples = [json.loads(text) for text in re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)]
+    shape = {name[0]: sample for sample in samples if (name := sample.get("id", ""))}
+    base = f"/conversations/{api.conversation}"
+    replied = (await api.call("POST", f"{base}/replies", {"text": "好的"})).body
+    assert set(shape["c"]) == set((await api.call("GET", base)).body)
+    assert set(shape["m"]) == set(replied["message"])
+    assert set(shape["d"]) == set(replied["delivery"])

@@ -163,7 +163,7 @@ class Walk:
 
     async def step(self, at: int) -> bool:
         """Let the hub die at step *at* of one message and check how that ended; False when it did not die any more."""
-        customer = self.customer(at)
+        customer = self.customer(self.served)
         await customer.come()
         with connect(self.store.url) as client:
             client.delete(shared_key(f"ch:{chaos.CHANNEL}", "v:access_token"))  # fetching a token is part of the way
@@ -191,15 +191,16 @@ class Walk:
         timeline = await eventually(ended, f"both answers to end ({self.final})")
         await self.hub.arm(0, 0)
         self.served += 1
-        await self._check(customer, timeline, texts)
+        arrived = await eventually(customer.received, "what has arrived")
+        self._check(arrived, timeline, texts)
         return self.hub.crashes > before
 
     def over(self) -> frozenset[str]:
         """Return the states in which a delivery of this channel ends."""
         return frozenset({self.final, "uncertain", "dead", "failed"})
 
-    async def _check(self, customer: Customer, timeline: list[dict[str, Any]], texts: list[str]) -> None:
-        arrived = Counter(await customer.received())
+    def _check(self, received: list[str], timeline: list[dict[str, Any]], texts: list[str]) -> None:
+        arrived = Counter(received)
         outbound = [one for one in reversed(timeline) if one["direction"] == "outbound"]
         states = {one["text"]: one["delivery"]["state"] for one in outbound}
         self.states.update(states.values())

@@ -14,7 +14,7 @@ from inbox import log as logbook
 from inbox.conversations import Conversation
 from inbox.partitions import partition_of
 from inbox.timeline import DECISIONS, MESSAGES, items
-from inbox.work import HUB
+from inbox.work import HUB, Actor
 from router.rules import Tree
 from tests.backroom import Room, message, room
 
@@ -62,11 +62,15 @@ async def acknowledged(inbox: Room, conversation: Conversation) -> list[str]:
     return [item.entry.fields["tx"] for item in reversed(found) if item.entry.type == "o"]
 
 
+ANSWER, ASSIGN = "an agent answers", "a person assigns it"
+LILEI = Actor("agent", "lilei", "李雷")
 EFFECTS = [
     pytest.param(["在吗"], "frontdesk", "normal", (), id="no route: the default"),
     pytest.param(["我要退款"], "aftersales", "normal", ("refund",), id="a new conversation takes the whole decision"),
     pytest.param(["我要退款", "好的"], "aftersales", "normal", ("refund",), id="an ok does not move it back"),
-    pytest.param(["在吗", "我要退款"], "frontdesk", "normal", ("refund",), id="under way it only takes tags"),
+    pytest.param(["在吗", "我要退款"], "aftersales", "normal", ("refund",), id="a greeting first, then the matter"),
+    pytest.param(["在吗", ANSWER, "我要退款"], "frontdesk", "normal", ("refund",), id="answered it only takes tags"),
+    pytest.param(["在吗", ASSIGN, "我要退款"], "frontdesk", "normal", ("refund",), id="assigned it only takes tags"),
     pytest.param(["我要退款", "投诉"], "complaints", "urgent", ("refund", "complaint"), id="unless it is more urgent"),
     pytest.param(["投诉", "我要退款"], "complaints", "urgent", ("complaint", "refund"), id="less urgent: only tags"),
     pytest.param(["在吗", "又来了"], "aftersales", "normal", (), id="or the route asks how it stands"),
@@ -76,8 +80,14 @@ EFFECTS = [
 @pytest.mark.parametrize(("texts", "team", "priority", "tags"), EFFECTS)
 async def test_effects(inbox: Room, texts: list[str], team: str, priority: str, tags: tuple[str, ...]) -> None:
     """What a decision changes depends on how the conversation stands."""
-    for text in texts:
-        one = await inbox.load(await inbox.write(text, ADDRESS))
+    one = await inbox.load(await inbox.write(texts[0], ADDRESS))
+    for text in texts[1:]:
+        if text == ANSWER:
+            await inbox.reply(one.id, "在的")
+        elif text == ASSIGN:
+            await inbox.desk.assign(one.id, LILEI, team="frontdesk", agent="lilei")
+        else:
+            one = await inbox.load(await inbox.write(text, ADDRESS))
     assert (team, priority, tags) == (one.team, one.priority, one.tags)
 
 
@@ -99,12 +109,14 @@ async def test_a_route_may_name_the_agent(inbox: Room) -> None:
 
 
 async def test_another_team_gets_it_without_the_old_teams_agent(inbox: Room) -> None:
-    """When a decision moves a conversation the agent of the old team does not stay on it."""
-    await inbox.write("找李雷", ADDRESS)
-    one = await inbox.load(await inbox.write("又来了", ADDRESS))
-    assert "aftersales" == one.team
-    assert "" != one.agent  # the new team assigns by itself
-    assert {one.agent: 1} == {name: count for name, count in (await inbox.assigner.loads()).items() if count}
+    """When a decision moves a conversation the agent of the old team does not stay on it, nor keeps its load."""
+    one = await inbox.write("我要退款", ADDRESS)
+    await inbox.desk.assign(one, HUB, agent="hanmeimei")
+    await inbox.route()
+    now = await inbox.load(await inbox.write("投诉", ADDRESS))
+
+    assert ("complaints", "lilei") == (now.team, now.agent)  # the one who is in that team
+    assert {"lilei": 1} == {name: count for name, count in (await inbox.assigner.loads()).items() if count}
 
 
 async def test_what_a_rule_ignores_is_in_no_conversation(inbox: Room) -> None:
