@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -25,6 +26,7 @@ class Wakes:
         self._store = store
         self._events: dict[str, set[asyncio.Event]] = {}
         self._outgoing: set[str] = set()
+        self._sender = secrets.token_hex(8)
         self._publishing: asyncio.Task[None] | None = None
         self.alone = False
 
@@ -58,7 +60,7 @@ class Wakes:
         while self._outgoing:
             names, self._outgoing = self._outgoing, set()
             try:
-                await self._store.do("hub", "PUBLISH", CHANNEL, "\n".join(names))
+                await self._store.do("hub", "PUBLISH", CHANNEL, "\n".join((self._sender, *names)))
             except StoreError:
                 log.debug("a wake was not published; the others look by the clock")
 
@@ -71,7 +73,8 @@ class Wakes:
                         message = await pubsub.get_message(timeout=5.0)
                         obey_cancellation()
                         if message:
-                            for name in message["data"].decode().split("\n"):
+                            sender, *names = message["data"].decode().split("\n")
+                            for name in names if sender != self._sender else ():  # ours have rung already
                                 self._set(name)
             except StoreError:
                 await asyncio.sleep(RETRY)

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 TRIES = 8
 POISON = 3
 QUIET = 3  # a placed entry without a story has only its type, conversation and message
+USUAL = dataclasses.asdict(ConversationFacts())
 HUB_AUTHOR = Author("hub", "", "")
 
 
@@ -188,8 +189,11 @@ class Router:
 
     async def _placed(self, held: Held, entry: Entry) -> None:
         """Do what hangs on a placed message. It is read from the log, so a crash before it forgets nothing."""
-        conversation = await load(self._store, f"c{held.partition}-{entry.fields['c']}")
         story = entry.rest()
+        moved = "o" in entry.fields or not story.get("set", {}).keys().isdisjoint(("team", "agent"))
+        if not moved and not story.get("acknowledge"):
+            return  # only tags and the like: whoever waits for an agent goes on waiting
+        conversation = await load(self._store, f"c{held.partition}-{entry.fields['c']}")
         await self._acknowledge(entry.fields["m"], conversation, story.get("acknowledge", ()))
         if conversation.agent:
             if "o" in entry.fields or "agent" in story.get("set", {}):
@@ -253,8 +257,7 @@ def facts(origin: Origin, spot: Spot) -> Facts:
 
 def compact(known: ConversationFacts) -> dict[str, Any]:
     """Return what is not as for a first message, so that a stored decision can be explained again."""
-    usual = dataclasses.asdict(ConversationFacts())
-    return {name: value for name, value in dataclasses.asdict(known).items() if value != usual[name]}
+    return {name: value for name, usual in USUAL.items() if (value := getattr(known, name)) != usual}
 
 
 def trail(story: Mapping[str, Any]) -> dict[str, Any]:
