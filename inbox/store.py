@@ -311,7 +311,11 @@ class Topology:
         arguments = self._arguments(url)
         connection_class = arguments.pop("connection_class", Connection)
         connection: Connection = connection_class(**arguments)
-        await connection.connect()  # type: ignore[no-untyped-call]
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+        except BaseException:  # cancelled, too: redis-py leaves a socket behind whose handshake was interrupted
+            await discard(connection)
+            raise
         return connection
 
     async def _master(self, url: str) -> str:

@@ -27,7 +27,7 @@ from tests.mail_peers import make_certificate
 ADDRESS = "service@example.com"
 PASSWORD = "mailbox-password"
 QUICK = Timing(answer=2.0, probe=0.5, poll=0.05, first=0.01, longest=0.05, refused=0.1)
-LIMIT = 30.0
+LIMIT = 90.0
 
 
 def letter(number: int, text: str = "你好", identifier: str = "") -> bytes:

@@ -361,6 +361,18 @@ async def test_only_what_left_uses_up_the_window(store_url: str, tmp_path: Path,
         assert left == await inbox.store.do(tag(place), "HGET", key(place, f"a:{ADDRESS}"), "wl:shop")
 
 
+async def lateness() -> float:
+    """Watch until cancelled by how many seconds this machine runs late; return the worst."""
+    loop, worst = asyncio.get_running_loop(), 0.0
+    try:
+        while True:
+            due = loop.time() + 0.01
+            await asyncio.sleep(0.01)
+            worst = max(worst, loop.time() - due)
+    except asyncio.CancelledError:
+        return worst
+
+
 @pytest.mark.parametrize("rate", [20.0, 50.0])
 async def test_the_rate_holds_over_two_workers(store_url: str, tmp_path: Path, rate: float) -> None:
     """In no window of one second do two processes together send more than the rate, and five in a hundred."""
@@ -384,14 +396,17 @@ async def test_the_rate_holds_over_two_workers(store_url: str, tmp_path: Path, r
         assert two.leases.held
         for each in (one, two):
             each.channels.by_name["shop"].rate = rate
+        watching = asyncio.create_task(lateness())
         async with one.sending(), two.sending():
             await eventually(lambda: len(one.platform().at) + len(two.platform().at) == count, 4 * LIMIT)
+        watching.cancel()
+        late = await watching
         arrivals = sorted(one.platform().at + two.platform().at)
 
     assert one.platform().at
     assert two.platform().at
     worst = max(sum(start <= other < start + 1 for other in arrivals) for start in arrivals)
-    assert worst <= rate * 1.05 + 1
+    assert worst <= rate * 1.05 + 1 + rate * late  # what a busy machine delayed arrives with what is on time
     assert arrivals[-1] - arrivals[0] < count / rate * 1.5 + 1
 
 
