@@ -122,6 +122,7 @@ def _tend(hub: socket.socket, work: Work) -> NoReturn:
     """Fork a worker for every order, tell of births and deaths, and end with the hub."""
     for number in (*STOPS, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # a terminal's Ctrl-C reaches everybody; the hub says who stops when
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # what reaches a worker at its birth waits until it can obey
     bell, clapper = os.pipe()
     os.set_blocking(bell, False)
     os.set_blocking(clapper, False)
@@ -139,12 +140,13 @@ def _tend(hub: socket.socket, work: Work) -> NoReturn:
                 break
             *orders, rest = (rest + received).split(b"\n")
             for index, order in map(json.loads, orders):
+                nursery = os.getpid()
                 pid = os.fork()
                 if pid == 0:
                     hub.close()
                     os.close(bell)
                     os.close(clapper)
-                    _live(work, index, order)
+                    _live(work, index, order, nursery)
                 living[pid] = index
                 _tell(hub, "born", index, pid)
         while living:
@@ -162,18 +164,23 @@ def _tell(hub: socket.socket, *event: str | int) -> None:
         hub.sendall(json.dumps(event).encode() + b"\n")
 
 
-def _live(work: Work, index: int, order: str) -> NoReturn:
-    """Be a worker: as a process that has just been started, and told to stop when the nursery dies."""
+def _live(work: Work, index: int, order: str, nursery: int) -> NoReturn:
+    """Be a worker: as a process that has just been started, and told to stop when the nursery dies.
+
+    SIGHUP stays ignored until *work* takes it: a worker that begins has nothing to load again.
+    """
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        for number in (signal.SIGTERM, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         random.seed()
-        code = work(index, order)
+        if os.getppid() == nursery:  # else it died before its death could be heard
+            code = work(index, order)
     except BaseException:  # noqa: BLE001  # nothing may return into the nursery's own code
         traceback.print_exc()
     finally:

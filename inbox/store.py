@@ -368,9 +368,11 @@ class Store:
         self._by_tag: dict[str, Link] = {}
         self._stale = False
         self._refreshing: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; whoever asks later is told that the store is down."""
+        self._closed = True
         links, self._links, self._by_tag = list(self._links.values()), {}, {}
         await asyncio.gather(*(link.close() for link in links))
         await self.topology.close()
@@ -380,6 +382,8 @@ class Store:
         known = self._by_tag.get(tag)
         if known is not None:
             return known
+        if self._closed:
+            raise StoreDown("the hub closed its connection to the store")
         if self._stale:
             await self._refresh()
         node = await self.topology.node(key_slot(tag.encode()))

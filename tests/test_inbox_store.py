@@ -294,6 +294,14 @@ async def test_closing_always_ends(single: str) -> None:
             assert await task in ("PONG", StoreDown)
 
 
+async def test_what_is_closed_stays_closed(link: Store, proxy: Proxy) -> None:
+    """Whoever asks after the end is told so, and no connection is opened again behind anybody's back."""
+    before = proxy.connections
+    await link.close()
+    assert [StoreDown] * 5 == [await outcome(link, "PING") for _ in range(5)]
+    assert before == proxy.connections
+
+
 async def test_asked_while_the_old_connection_goes_it_is_answered_by_the_next(single: str) -> None:
     """A command that comes while a broken connection is being closed is not forgotten."""
     topology = Topology(single)
