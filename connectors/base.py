@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -165,8 +165,7 @@ class Ignored(Struct, frozen=True, omit_defaults=True, tag_field="event", tag="i
 Event = Message | Notice | Receipt | Echo | Ignored
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookCall:
+class WebhookCall(Struct, frozen=True):
     """One HTTP request (or one frame of a chat socket) as the platform made it.
 
     *url* is the full public URL with its query, as the platform knows it (signatures cover it).
@@ -184,18 +183,16 @@ class WebhookCall:
     now: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """The HTTP answer that the ingress gives once the events are durable."""
 
     status: int = 200
     body: bytes = b""
     content_type: str = "text/plain; charset=utf-8"
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """What a call meant: events to store, then the answer to give."""
 
     events: Sequence[Event] = ()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 from pydantic import BaseModel
@@ -31,13 +31,13 @@ def with_proof(call: WebhookCall, name: str, value: str | None) -> WebhookCall:
     if name in call.query:
         rest = [(key, text) for key, text in URL(call.url).query.items() if key != name]
         url = URL(call.url).with_query(rest if value is None else [*rest, (name, value)])
-        return replace(call, url=str(url), query=url.query)
+        return msgspec.structs.replace(call, url=str(url), query=url.query)
     headers = CIMultiDict(call.headers)
     if value is None:
         headers.pop(name, None)
     else:
         headers[name] = value
-    return replace(call, headers=CIMultiDictProxy(headers))
+    return msgspec.structs.replace(call, headers=CIMultiDictProxy(headers))
 
 
 _JUNK: tuple[Any, ...] = (None, "", [], {}, -1, 1e308, True, "\x00", "😀", [[]], {"": None}, 2**70)

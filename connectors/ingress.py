@@ -6,14 +6,15 @@ answered. What a connector cannot understand is kept as it came (shunted) before
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from collections.abc import Callable, Mapping
 from typing import cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
-from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from connectors.base import Answer, Malformed, Unverified, Webhook, WebhookCall
 from connectors.door import (
@@ -21,11 +22,14 @@ from connectors.door import (
     Channel,
     Count,
     Door,
+    Head,
     Record,
     Refused,
     Shunt,
     Unavailable,
     described,
+    head_of,
+    parameters,
     peer,
     place,
     protections,
@@ -33,6 +37,7 @@ from connectors.door import (
     respond,
     wait_header,
 )
+from connectors.doorway import Lobby
 from connectors.sites import Sites
 
 __all__ = ["Channel", "Ingress", "Unavailable", "rebuilt"]
@@ -61,7 +66,7 @@ class Ingress:
         public_url: str,
         now: Callable[[], int],
         count: Count,
-        remote: Callable[[web.BaseRequest], str] = peer,
+        remote: Callable[[str, CIMultiDictProxy[str]], str] = peer,
         away: type[Exception] = Unavailable,
         file_limit: int = FILE_LIMIT,
     ) -> None:
@@ -77,24 +82,40 @@ class Ingress:
         """Take no more visitors, close their sockets with 1001 (going away) and let waiting polls answer."""
         await self._sites.close()
 
+    def lobby(self, rest: Callable[[], asyncio.Protocol], keepalive: float) -> Lobby:
+        """Return what meets the connections of a server, and gives those that are for others to *rest*."""
+        return Lobby(self.answer, rest, HOOK_LIMIT, keepalive, self._protected)
+
     async def hook(self, request: web.BaseRequest) -> web.Response:
-        """Answer /hooks/{channel}[/{secret_path}]; needs no router, and answers every request by itself.
+        """Answer one of aiohttp's requests to /hooks/ as `answer` does."""
+        try:
+            body: bytes | Refused = await read_body(request, HOOK_LIMIT, greet=True)
+        except Refused as refused:
+            body = refused
+        response = respond(await self.answer(head_of(request), body), self._protected)
+        if isinstance(body, Refused):
+            response.force_close()  # the rest of the body is not worth reading
+        return response
+
+    async def answer(self, head: Head, body: bytes | Refused) -> Answer:
+        """Answer a call of /hooks/{channel}[/{secret_path}] with *body*, or with the reason why that was not read.
 
         200 only after the events, or the shunted payload, are durable; 503 with Retry-After when
         they cannot be, 403 unverified, 404 no such channel, 405, 408, 413, 415 as HTTP has them.
         """
         door = self._door
-        target = request.raw_path
-        path = target.partition("?")[0]
+        path = head.target.partition("?")[0]
         name, _, secret = path.removeprefix(_PREFIX).partition("/")
         channel = door.channels().get(name)
         if channel is None or not path.startswith(_PREFIX):
             return self._refuse("", Refused(404, "unknown"))
         try:
-            receive = _webhook(channel, request.method, secret)
-            call = door.call(request, target, path, await read_body(request, HOOK_LIMIT, greet=True))
+            receive = _webhook(channel, head.method, secret)
+            if isinstance(body, Refused):
+                raise body  # what it is called for was worth knowing first
         except Refused as refused:
             return self._refuse(name, refused)
+        call = door.call(head, body)
         try:
             received = await receive.receive(call)
             if received.events:
@@ -111,9 +132,9 @@ class Ingress:
             _log.error("channel %s: a call failed: %s", name, place(error))
             return await self._shunt(name, call, place(error))
         door.count(name, "accepted" if received.answer.status < 400 else "refused")
-        return respond(received.answer, self._protected)
+        return received.answer
 
-    async def _shunt(self, name: str, call: WebhookCall, error: str) -> web.Response:
+    async def _shunt(self, name: str, call: WebhookCall, error: str) -> Answer:
         """Keep what nobody understood and answer 200, so that the platform does not send it for ever."""
         try:
             await self._door.shunt(name, call.body, error, described(call))
@@ -123,17 +144,14 @@ class Ingress:
             _log.error("channel %s: a call could not be shunted: %s", name, place(failure))
             return self._refuse(name, Refused(500, "failed"))
         self._door.count(name, "shunted")
-        return respond(_DONE, self._protected)
+        return _DONE
 
-    def _refuse(self, name: str, refused: Refused) -> web.Response:
+    def _refuse(self, name: str, refused: Refused) -> Answer:
         self._door.count(name, refused.outcome)
         headers = wait_header(refused.retry_after) if refused.retry_after else {}
         if refused.status == 405:
             headers["Allow"] = "GET, POST"
-        response = respond(Answer(refused.status, headers=headers), self._protected)
-        if refused.status in (408, 413, 415):
-            response.force_close()  # the rest of the body is not worth reading
-        return response
+        return Answer(refused.status, headers=headers)
 
 
 def _webhook(channel: Channel, method: str, secret: str) -> Webhook:
@@ -166,7 +184,7 @@ def rebuilt(body: bytes, meta: Mapping[str, object]) -> WebhookCall:
         method=str(meta["method"]),
         url=url,
         path=str(meta["path"]),
-        query=MultiDictProxy(MultiDict(parse_qsl(urlsplit(url).query, keep_blank_values=True))),
+        query=parameters(urlsplit(url).query),
         headers=CIMultiDictProxy(CIMultiDict([(name, value) for name, value in headers])),
         body=body,
         remote=str(meta["remote"]),

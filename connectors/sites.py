@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -23,6 +22,7 @@ from connectors.door import (
     Door,
     Refused,
     Unavailable,
+    head_of,
     place,
     protections,
     read_body,
@@ -85,10 +85,10 @@ class Sites:
 
     async def get(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a page, or open a socket or a poll."""
-        target, path, name, tail = _split(request)
+        name, tail = _split(request)
         try:
             site = self._site(name)
-            call = self._door.call(request, target, path, b"")
+            call = self._door.call(head_of(request), b"")
             if tail not in ("socket", "poll"):
                 return respond(await site.page(call), self._protected)
             with self._visit(request):
@@ -100,13 +100,13 @@ class Sites:
 
     async def post(self, request: web.BaseRequest) -> web.Response:
         """Answer a frame or a file that a visitor posts."""
-        target, path, name, _ = _split(request)
+        name, _ = _split(request)
         try:
             site = self._site(name)
             self._take(self._posts, request)
             with self._room(request):
                 body = await read_body(request, self._file_limit)
-                answer = await self._accept(name, site, self._door.call(request, target, path, body))
+                answer = await self._accept(name, site, self._door.call(head_of(request), body))
         except Refused as refused:
             response = respond(self._judge(name, refused), self._protected)
             response.force_close()  # part of the body may not have been read
@@ -181,7 +181,8 @@ class Sites:
             while wait := frames.take("", now):
                 await asyncio.sleep(wait)
                 now = max(self._door.now(), now + round(wait * 1000) + 1)
-            answer = await self._accept(name, site, replace(call, method="POST", body=message.data.encode(), now=now))
+            said = msgspec.structs.replace(call, method="POST", body=message.data.encode(), now=now)
+            answer = await self._accept(name, site, said)
             if answer.status == 403:
                 await _cut(socket, request, WSCloseCode.POLICY_VIOLATION, b"unverified")
                 return
@@ -219,7 +220,7 @@ class Sites:
         return channel.connector
 
     def _take(self, buckets: Buckets, request: web.BaseRequest) -> None:
-        wait = buckets.take(self._door.remote(request), self._door.now())
+        wait = buckets.take(self._door.remote(request.remote or "", request.headers), self._door.now())
         if wait:
             raise Refused(429, "limited", retry_after=wait)
 
@@ -227,7 +228,7 @@ class Sites:
     def _visit(self, request: web.BaseRequest) -> Iterator[None]:
         """Count one more open socket or poll. Raises `Refused` past the limits."""
         self._take(self._opens, request)
-        source = self._door.remote(request)
+        source = self._door.remote(request.remote or "", request.headers)
         mine = self._visitors.get(source, 0)
         if self._closed or mine >= MOST_PER_SOURCE or self._visitors.get("", 0) >= MOST_VISITORS:
             raise Refused(503, "limited", retry_after=5)
@@ -275,12 +276,11 @@ class Sites:
         return Answer(status, body, "application/json", wait_header(wait) if wait else {})
 
 
-def _split(request: web.BaseRequest) -> tuple[str, str, str, str]:
-    """Return the raw path with and without the query, the channel, and the rest below it."""
-    target = request.raw_path
-    path = target.partition("?")[0]
+def _split(request: web.BaseRequest) -> tuple[str, str]:
+    """Return the channel, and the rest of the raw path below it, without the query."""
+    path = request.raw_path.partition("?")[0]
     name, _, tail = path.removeprefix(_PREFIX).partition("/")
-    return target, path, name, tail
+    return name, tail
 
 
 @contextlib.asynccontextmanager

@@ -198,8 +198,7 @@ def single(call: WebhookCall, name: str) -> str:
     value = call.query.get(name, "")
     if not value:
         raise Unverified(f"the call has no {name}")
-    query = "&" + call.url.partition("?")[2]
-    if query.count(f"&{name}=") > 1:
+    if call.url.count(f"&{name}=") + call.url.count(f"?{name}=") > 1:
         raise Unverified(f"the call has more than one {name}")
     return value
 

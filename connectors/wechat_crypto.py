@@ -30,7 +30,7 @@ def sign(*parts: str) -> str:
 
 def genuine(signature: str, tokens: Iterable[str], *parts: str) -> bool:
     """Tell whether *signature* is that of *parts* under one of *tokens*, in constant time."""
-    if not signature.isascii() or not all(part.isascii() for part in parts):
+    if not signature.isascii() or not "".join(parts).isascii():
         return False
     return any(hmac.compare_digest(signature, sign(token, *parts)) for token in tokens)
 

@@ -108,6 +108,21 @@ def _plain(value: Any, depth: int) -> Value:
 
 def read_xml(text: str) -> Fields:
     """Parse an XML push. Raises `Malformed`, for a DOCTYPE at its first byte."""
+    flat = read_flat(text)
+    return read_deep(text) if flat is None else flat
+
+
+def read_flat(text: str) -> Fields | None:
+    """Return the fields of a push whose elements all lie below the root and need nothing resolved, None for others."""
+    if not FLAT.fullmatch(text):
+        return None
+    pairs = ELEMENT.findall(text)
+    fields: Fields = {name: words or plain for name, words, plain in pairs}
+    return fields if len(fields) == len(pairs) else None  # repeated elements make a list
+
+
+def read_deep(text: str) -> Fields:
+    """Return the fields of any push. Raises `Malformed`."""
     parser = expat.ParserCreate()
     tree = _Tree()
     parser.buffer_text = True
@@ -120,6 +135,17 @@ def read_xml(text: str) -> Fields:
     except (expat.ExpatError, UnicodeError):
         raise Malformed("the push is not well-formed XML") from None
     return tree.fields
+
+
+# What nearly all pushes look like: elements without children in CDATA or plain characters, in which XML has nothing to
+# resolve (no entity, no carriage return) and nothing to refuse. Read so, they cost a quarter; all others go to expat.
+# The two readings are compared in test_connectors_wechat_parse.
+_PART = (
+    r"<([A-Za-z_][A-Za-z0-9_]*+)>"
+    r"(?:<!\[CDATA\[([^\x00-\x08\x0b-\x1f\]\ud800-\udfff\ufffe\uffff]*+)\]\]>|([A-Za-z0-9_.:@ -]*+))</\1>"
+)
+ELEMENT = re.compile(_PART)
+FLAT = re.compile(rf"<xml>[ \t\n]*+(?:{_PART}[ \t\n]*+)++</xml>[ \t\n]*+")
 
 
 class _Tree:

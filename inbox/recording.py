@@ -10,7 +10,7 @@ import base64
 import json
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from inbox import log as logbook
 from inbox.attachments import Attachments, TooLarge
 from inbox.lists import parse_cursor, ranked
 from inbox.partitions import Id, digest, key, new_key, parse_id, partition_of, tag
-from inbox.store import Reply, Script, Store
+from inbox.store import Script, Store
 from inbox.wakes import Wakes
 
 log = logging.getLogger(__name__)
@@ -71,10 +71,10 @@ class Recorder:
 
         Raises `StoreError`: then some may be stored and the caller must have them sent again.
         """
+        if len(events) == 1 and not (isinstance(events[0], CARRIERS) and events[0].media):
+            return [await self._one(channel, events[0])]
         # Files first: what follows writes in the order of the events, which is the customer's.
         ready = [await self._keep_media(one) if isinstance(one, CARRIERS) and one.media else one for one in events]
-        if len(ready) == 1:
-            return [await self._one(channel, ready[0])]
         return list(await asyncio.gather(*(self._one(channel, event) for event in ready)))
 
     async def _one(self, channel: str, event: Event) -> Recorded | None:
@@ -83,18 +83,19 @@ class Recorder:
             log.info("ignored an event of %s: %s", channel, event.reason)
             return None
         try:
-            recorded = await self._write(*spread(channel, event))
+            partition, mark, fields = spread(channel, event)
+            first, position = await self._write(partition, mark, fields)
         except UnicodeEncodeError:
-            recorded = await self._write(*spread(channel, whole(event)))
-        self._count(channel, "recorded" if recorded.first else "duplicate")
-        if recorded.first:
-            self._wakes.ring((f"p{recorded.partition}",))
-        return recorded
+            partition, mark, fields = spread(channel, whole(event))
+            first, position = await self._write(partition, mark, fields)
+        self._count(channel, "recorded" if first else "duplicate")
+        if first:
+            self._wakes.ring((f"p{partition}",))
+        return Recorded(partition, position, first == 1)
 
-    async def _write(self, partition: int, mark: str, fields: tuple[str | int | bytes, ...]) -> Recorded:
+    def _write(self, partition: int, mark: str, fields: tuple[str | int | bytes, ...]) -> Awaitable[tuple[int, str]]:
         keys = (key(partition, "log"), key(partition, f"seen:{mark[:2]}"))
-        reply: Reply = await self._store.run(RECORD, tag(partition), keys, (bytes.fromhex(mark[2:]), *fields))
-        return Recorded(partition, reply[1], reply[0] == 1)
+        return self._store.run(RECORD, tag(partition), keys, (bytes.fromhex(mark[2:]), *fields))
 
     async def _keep_media(self, event: Message | Echo) -> Message | Echo:
         return msgspec.structs.replace(event, media=tuple([await self._keep(media) for media in event.media]))

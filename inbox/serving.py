@@ -1,13 +1,14 @@
-"""The HTTP server: platform calls pass by the router, everything else goes through it."""
+"""The HTTP server: platform calls pass by aiohttp, others of theirs by its router, the rest goes through it."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 HOOKS = "/hooks/"
 BACKLOG = 1024
@@ -15,19 +16,35 @@ KEEPALIVE = 75.0
 SHUTDOWN = 5.0
 
 
+class Front(Protocol):
+    """What meets a connection first: makes its protocol, and closes what it still has within *limit* seconds."""
+
+    def __call__(self) -> asyncio.Protocol: ...
+
+    async def close(self, limit: float) -> None: ...
+
+
 class Serving:
-    """One listening socket; several processes may share the port. *max_body* is in bytes."""
+    """One listening socket; several processes may share the port.
+
+    *front* is given what makes a protocol of aiohttp, and the seconds that a silent connection is kept. *hook*
+    answers what it leaves of the platforms' calls, *app* the rest. *max_body* is in bytes.
+    """
 
     def __init__(
         self,
         app: web.Application,
         hook: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        front: Callable[[Callable[[], asyncio.Protocol], float], Front],
         max_body: int,
     ) -> None:
         self._app = app
-        self._max_body = max_body
         self._hook = hook
+        self._make_front = front
+        self._max_body = max_body
         self._runner: web.ServerRunner | None = None
+        self._listening: asyncio.Server | None = None
+        self._front: Front | None = None
         self.port = 0
 
     async def start(self, host: str, port: int, *, shared: bool) -> None:
@@ -54,15 +71,17 @@ class Serving:
         self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN)
         await self._runner.setup()
 
-        site = web.TCPSite(self._runner, host, port, reuse_port=shared or None, backlog=BACKLOG)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        self._front = self._make_front(server, KEEPALIVE)
+        self._listening = await loop.create_server(self._front, host, port, reuse_port=shared or None, backlog=BACKLOG)
+        self.port = self._listening.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """Take nothing more, let running requests finish, close."""
-        if self._runner is None:
+        if self._runner is None or self._listening is None or self._front is None:
             return
+        self._listening.close()
         await self._app.shutdown()
+        await self._front.close(SHUTDOWN)
         await self._runner.cleanup()
         await self._app.cleanup()
 
@@ -70,7 +89,7 @@ class Serving:
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def origin_of(proxies: Sequence[Network]) -> Callable[[web.BaseRequest], str]:
+def origin_of(proxies: Sequence[Network]) -> Callable[[str, CIMultiDictProxy[str]], str]:
     """Return a function that names who made a request.
 
     That is whoever connects, or, if that is one of *proxies*, the last address in X-Forwarded-For that is no
@@ -84,11 +103,10 @@ def origin_of(proxies: Sequence[Network]) -> Callable[[web.BaseRequest], str]:
             return False
         return any(parsed in network for network in proxies)
 
-    def origin(request: web.BaseRequest) -> str:
-        address = request.remote or ""
+    def origin(address: str, headers: CIMultiDictProxy[str]) -> str:
         if not proxies or not trusted(address):
             return address
-        chain = [part.strip() for header in request.headers.getall("X-Forwarded-For", []) for part in header.split(",")]
+        chain = [part.strip() for header in headers.getall("X-Forwarded-For", []) for part in header.split(",")]
         for part in reversed(chain):
             if not trusted(part):
                 return part

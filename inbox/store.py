@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -431,9 +431,11 @@ class Store:
             self._lost()
         return sent.result()
 
-    async def run(self, script: Script, tag: str, keys: Sequence[str], arguments: Sequence[Word] = ()) -> Reply:
-        """Run *script* on *keys*, all of which carry ``{tag}``. Raises `StoreError`."""
-        return await self._send(tag, pack("EVALSHA", script.sha, len(keys), *keys, *arguments), script)
+    def run(
+        self, script: Script, tag: str, keys: Sequence[str], arguments: Sequence[Word] = ()
+    ) -> Coroutine[Any, Any, Reply]:
+        """Run *script* on *keys*, all of which carry ``{tag}``. Raises `StoreError`, UnicodeEncodeError."""
+        return self._send(tag, pack("EVALSHA", script.sha, len(keys), *keys, *arguments), script)
 
     async def _send(self, tag: str, packed: bytes, script: Script | None = None) -> Reply:
         """Send to the owner of *tag*, once more if the script or the cluster's map was out of date.

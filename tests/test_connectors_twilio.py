@@ -7,12 +7,12 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from connectors.base import (

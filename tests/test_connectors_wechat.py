@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import aiohttp
 import msgspec
 import pytest
+from msgspec.structs import replace
 from pydantic import ValidationError
 from wechatpy.crypto import WeChatCrypto
 from yarl import URL

@@ -16,7 +16,7 @@ from wechatpy import parse_message
 
 from connectors.base import Event, Malformed, Message, Notice, Receipt, Window
 from connectors.wechat_options import WeChatOptions
-from connectors.wechat_parse import MAX_BODY, MAX_DEPTH, parse, read
+from connectors.wechat_parse import MAX_BODY, MAX_DEPTH, parse, read, read_deep, read_flat
 
 PAYLOADS = Path(__file__).parent / "payloads" / "wechat"
 HEAD = "<FromUserName>o1</FromUserName><CreateTime>1348831860</CreateTime>"
@@ -53,6 +53,39 @@ def test_agrees_with_wechatpy(file: Any) -> None:
         # wechatpy strips what the customer wrote; we do not.
         assert event.text.strip().startswith(getattr(theirs, words.get(theirs.type, ""), "") or "")
         assert [media.ref for media in event.media] == ([theirs.media_id] if event.media else [])
+
+
+# Pieces of XML, sound and broken, out of which pushes that are nearly flat are put together.
+PIECES = st.sampled_from(
+    (
+        *("<xml>", "</xml>", "<A>", "</A>", "<B1>", "</B1>", "<A/>", "<A x='1'>", "<![CDATA[", "]]>", "]", "]]"),
+        *(" ", "\n", "\r\n", "\t", "退款", "1", "a.b@c", "&amp;", "&lt;", "&", "<", ">", "-", ":", "_", "😀"),
+        *("\x00", "\x0b", "\x85", "\u2028", "\ufffe", "\ufeff", "\ud800", "<!--x-->", "<?pi?>", "<!DOCTYPE x>"),
+    )
+)
+ELEMENTS = st.tuples(st.sampled_from("ABC"), st.sampled_from(["", "<![CDATA["]), st.lists(PIECES, max_size=3)).map(
+    lambda made: f"<{made[0]}>{made[1]}{''.join(made[2])}{']]>' if made[1] else ''}</{made[0]}>"
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(parts=st.lists(ELEMENTS | PIECES, max_size=5))
+def test_the_quick_reading_says_what_expat_says(parts: list[str]) -> None:
+    """A push that is read by pattern has exactly the fields that the XML parser finds in it."""
+    text = f"<xml>{''.join(parts)}</xml>"
+    quick = read_flat(text)
+    if quick is not None:
+        assert read_deep(text) == quick
+
+
+@pytest.mark.parametrize("file", sorted(PAYLOADS.glob("*.xml")), ids=lambda file: file.stem)
+def test_real_pushes_are_read_alike(file: Any) -> None:
+    """The quick reading of what the platform sends is that of the XML parser; a text message is read quickly."""
+    text = file.read_text()
+    quick = read_flat(text)
+
+    assert quick is None or read_deep(text) == quick
+    assert quick is not None or "MsgType><![CDATA[text]]" not in text or "Encrypt" in text or "]" in text
 
 
 @pytest.mark.parametrize(
