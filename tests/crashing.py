@@ -49,11 +49,12 @@ class Bomb:
     def arm(self, *_: Any) -> None:
         """Take what the test has written; a signal handler."""
         path = self.folder / ARMED
-        if not path.exists():
+        try:
+            order = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
             return  # told twice
-        order = json.loads(path.read_text(encoding="utf-8"))
         self.at, self.partition, self.count, self.ticking = order["at"], order["partition"], 0, False
-        path.unlink()
+        path.unlink(missing_ok=True)  # a second signal may have come in the middle of the first
 
     def step(self, task: str, partition: int, what: str, coroutine: Any = None) -> None:
         """Count one step if it belongs to the message, perhaps the last one."""
@@ -230,7 +231,8 @@ class Crashing:
                 self._up.set()
                 code = (await self._hear())["code"]
                 self._up.clear()
-                assert code == CODE, f"the hub ended with code {code}"
+                said = self.log.read_text(encoding="utf-8", errors="replace")[-3000:] if code != CODE else ""
+                assert code == CODE, f"the hub ended with code {code}: {said}"
                 self.crashes += 1
         finally:
             self._program.kill()
@@ -254,7 +256,7 @@ class Crashing:
         draft = path.with_suffix(".new")
         draft.write_text(json.dumps({"at": at, "partition": partition}), encoding="utf-8")
         draft.rename(path)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while path.exists():  # the hub tells by removing it; one that dies just now cannot, its successor will
                 await self._up.wait()
                 os.kill(self._pid, signal.SIGUSR1)
