@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -220,7 +221,7 @@ async def replayed(
 def run_rollback(tools: Tools, version: str, *, as_json: bool) -> None:
     """Write the files of an earlier rule set and wait until it is in use. Raises `NoHub`, `Refused`."""
     client = tools.connect()
-    found = client.get(f"/routes/history/{version}")
+    found = client.get(f"/routes/history/{quote(version, safe='')}")
     config, imagined = tools.imagine()
     try:
         planned = plan(config, found["hash"], found["files"], imagined)

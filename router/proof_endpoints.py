@@ -71,7 +71,7 @@ class Proving:
         return [
             Route("GET", "/routes/status", "readonly", self.status),
             Route("GET", "/routes/history", "readonly", self.history),
-            Route("GET", "/routes/history/{hash}", "readonly", self.version),
+            Route("GET", "/routes/history/{id}", "readonly", self.version),
             Route("GET", "/routes/diff", "readonly", self.diff),
             Route("POST", "/routes/rollback", "admin", self.rollback),
             Route("GET", "/routes/shadow", "readonly", self.shadow),
@@ -97,7 +97,7 @@ class Proving:
 
     async def version(self, ask: Ask) -> web.Response:
         """One rule set, with its files as they were written."""
-        found = await self.proof.archive.find(ask.part("hash"))
+        found = await self.proof.archive.find(ask.part("id"))
         return answer({"hash": found.hash, "files": found.files, "timezone": str(found.timezone)})
 
     async def diff(self, ask: Ask) -> web.Response:
