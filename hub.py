@@ -216,6 +216,7 @@ class Hub:
         self.http = aiohttp.ClientSession(auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar())
         await self._secrets()
         await self.proof.keep(self._rules, "start")
+        await self.proof.share()
         await self._connect(self.live.current)
         settings = self.live.current.settings
         ingress = self.ingress = Ingress(
@@ -270,7 +271,8 @@ class Hub:
 
     async def _reconnect(self, loaded: Loaded) -> None:
         rules = await asyncio.to_thread(prepare, loaded, now_ms)  # thousands of routes take seconds to compile
-        await self.proof.keep(rules, "reload")
+        if loaded is self.live.current:
+            await self.proof.keep(rules, "reload")
         if loaded is not self.live.current:
             return  # a newer one is on its way
         self._use(loaded, rules)

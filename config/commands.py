@@ -18,7 +18,7 @@ from config import chinese, schema, starting, validation
 from config.channels import Kinds
 from config.documents import Document, parse
 from config.faults import Fault, nearest
-from config.loading import Attempt, Prove, attempt, in_order
+from config.loading import Attempt, Prove, attempt, candidate, in_order
 from config.routes import RouteFile
 from config.settings import Settings
 from config.templates import TemplateFile
@@ -129,6 +129,8 @@ def _faults(
             *_watched(result),
             *_broken(document, result.loaded.settings if result.loaded else None),
         ]
+    if model is RouteFile and whole is not None and whole.loaded is not None:
+        return list(candidate(whole.loaded, [document], prove=prove).faults)
     examined = validation.examine(document, model)
     return in_order([*document.flaws, *document.faults(examined.problems)])
 

@@ -89,6 +89,7 @@ def commands(
             at = int(dt.datetime.fromisoformat(one["explanation"]["at"]).timestamp() * 1000)
             explanation = msgspec.convert({**one["explanation"], "at": at}, Explanation)
             print(rendering.narrate(explanation, load().settings.timezone, locale=locale()))
+            print(rendering.effect(one["set"], one["ignored"], locale=locale()))
 
     @app.command("explain")
     def why(  # each is an option of the command

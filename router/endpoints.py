@@ -99,11 +99,13 @@ class Routing:
 
         Rules are pure, every rule set is kept, and what was known is stored: the verdicts are the same as then.
         """
-        if not story:
-            return None, "nothing was decided"
         message = (await logbook.fetch(self.store, [(partition, position)]))[0]
-        if message is None or message.type != logbook.MESSAGE:
+        if message is None:
             return None, "the message is not there any more"
+        if message.type != logbook.MESSAGE:
+            return None, "nothing was decided"
+        if not story:
+            return None, "what was known then was not stored"
         try:
             tree = self.rules().tree
             if story["hash"] != tree.hash[:SHORT]:
