@@ -34,15 +34,15 @@ class Judged:
         """Whether the conversation takes the whole decision, or only its tags.
 
         One that is new, reopened or without a team takes all of it. One that is under way does not, unless the
-        decision raises its priority or asks about the conversation itself: an "ok" must not move a complaint to the
-        front desk. And "你好" first and the matter second is how people write: what only the default has claimed, and
-        nobody has answered, still goes to the team that a route names.
+        decision raises its priority, or asks about the conversation itself or another event: an "ok" must not move a
+        complaint to the front desk. And "你好" first and the matter second is how people write: what only the default
+        has claimed, and nobody has answered, still goes to the team that a route names.
         """
         stands, decision = self.facts.conversation, self.decision
         if stands.new or stands.reopened or not stands.team:
             return True
         raised = PRIORITIES.index(decision.priority) > PRIORITIES.index(stands.priority)
-        meant = decision.route in self.tree.about_conversation
+        meant = decision.route in self.tree.about_conversation or self.facts.event != "message"
         return raised or meant or (self.unclaimed and decision.route != DEFAULT)
 
     @property

@@ -13,19 +13,19 @@ import msgspec
 
 from config.routes import DEFAULT
 from inbox.conversations import Conversation
-from inbox.log import Entry
+from inbox.log import MESSAGE, Entry
 from inbox.partitions import AT
 from inbox.placing import Origin
 from router.facts import ConversationFacts, Facts
 from router.rules import Decision, Tree
 from router.versions import SHORT
 
-MESSAGE = frozenset({"channel", "kind", "at", "event", "text", "subject", "sender", "attachments"})
+TOLD = frozenset({"channel", "kind", "at", "event", "text", "subject", "sender", "attachments"})
 """Facts that the message tells itself."""
 USUAL = {
     field.name: msgspec.to_builtins(field.default)
     for field in dataclasses.fields(Facts)
-    if field.name not in MESSAGE and field.name != "conversation"
+    if field.name not in TOLD and field.name != "conversation"
 }
 NEW, REOPENED = "new", "reopened"
 
@@ -90,6 +90,7 @@ def recall(origin: Origin, placed: Entry, story: dict[str, Any]) -> Facts:
             "channel": origin.channel,
             "kind": origin.kind,
             "at": origin.at,
+            "event": "message" if origin.entry.type == MESSAGE else origin.rest.name,
             "text": origin.text,
             "subject": origin.rest.subject,
             "sender": origin.address,

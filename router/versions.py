@@ -30,6 +30,8 @@ SHORT = 16
 LARGEST = 8 << 20
 """Bytes of a packed rule set at most."""
 UNPACKED = 64 << 20
+WHOLE = {"whole": True}
+"""For what stands in files of its own: it is to be written out, so that the set does not depend on them."""
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -69,7 +71,9 @@ def snapshot(loaded: Loaded) -> Version:
     content = _encode(
         {
             "files": list(files.items()),
-            "routes": [file.model_dump(mode="json", by_alias=True, exclude_unset=True) for file in loaded.routes],
+            "routes": [
+                file.model_dump(mode="json", by_alias=True, exclude_unset=True, context=WHOLE) for file in loaded.routes
+            ],
             "hours": {name: writing.hours(hours) for name, hours in settings.hours.items()},
             "timezone": str(settings.timezone),
         }
