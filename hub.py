@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,12 +23,13 @@ from aiohttp import web
 from itsdangerous import BadData, URLSafeTimedSerializer
 from pydantic import BaseModel, SecretStr
 
+import router.archive
 import router.assignment
 from config import commands as config_commands
 from config.channels import Unavailable as KindUnavailable
 from config.channels import UnknownKind as NoSuchKind
 from config.faults import ConfigError, Fault
-from config.loading import Loaded, load, partial_settings
+from config.loading import Attempt, Loaded, attempt, load, partial_settings
 from config.reload import Live
 from config.settings import Settings
 from connectors import registry
@@ -70,7 +71,10 @@ from outbox.worker import Worker
 from router import commands as router_commands
 from router.assignment import Assigner, crews
 from router.endpoints import Routing
+from router.proof import Proof
+from router.proof_endpoints import ERRORS, Proving
 from router.reader import Router
+from router.replays import Replays
 from router.ruleset import Rules, prepare
 from router.trial import prove
 from router.wording import fill
@@ -94,9 +98,11 @@ SCRIPTS = (
     worker.RATE,
     router.assignment.DRAIN,
     router.assignment.HOLD,
+    router.archive.KEEP,
 )
 FINISH = 6.0  # seconds; with what else a stop may wait for, it is over in ten
 MEND = 5.0
+PROVE = 1.0
 LINK_LIFE = 31 * 24 * 3600  # a web chat shows its last 30 days
 
 
@@ -153,6 +159,7 @@ class Hub:
             now_ms,
             self._media_url,
         )
+        self.proof = Proof(self.store, self.place, self.live, now_ms)
         self.router = Router(
             self.store,
             self.wakes,
@@ -163,7 +170,9 @@ class Hub:
             self.channels,
             lambda: self._rules,
             now_ms,
+            self.proof.shadow.observe,
         )
+        self.replays = Replays(self.store, now_ms)
         fetching = Fetching(self.store, self.wakes, self.channels, self.attachments, now_ms)
         listening = Listening(self.wakes, self.channels, self.recorder, now_ms)
         self.readers = Readers(
@@ -187,6 +196,7 @@ class Hub:
                 ("sends", self.worker.counts),
                 ("hooks", self.hooks),
                 ("routing", Counter({("", name): count for name, count in self.router.counts.items()})),
+                ("shadow", Counter({("", name): count for name, count in self.proof.shadow.counts.items()})),
             ],
         )
         self._use(self.live.current, prepare(self.live.current, now_ms))
@@ -198,12 +208,15 @@ class Hub:
     def _use(self, loaded: Loaded, rules: Rules) -> None:
         """Take a configuration into use, all of it at once."""
         self._rules = rules
+        self.proof.use(rules)
         self._crews = crews(loaded.settings)
 
     async def start(self, *, shared: bool) -> None:
         """Open everything and listen. Raises `StoreError`, OSError."""
         self.http = aiohttp.ClientSession(auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar())
         await self._secrets()
+        await self.proof.keep(self._rules, "start")
+        await self.proof.share()
         await self._connect(self.live.current)
         settings = self.live.current.settings
         ingress = self.ingress = Ingress(
@@ -236,6 +249,8 @@ class Hub:
                 group.create_task(self.status.run(), name="status"),
                 group.create_task(self.live.watch(), name="watch"),
                 group.create_task(self._mend(), name="mend"),
+                group.create_task(self._prove(), name="proof"),
+                group.create_task(self.replays.run(), name="replays"),
             ]
             await stop.wait()
             log.info("stopping: no more intake, sends in flight are finished")
@@ -246,6 +261,7 @@ class Hub:
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(1.0):
                 await self.status.share()
+                await self.proof.leave()
         await asyncio.gather(*(channel.close() for channel in self.channels))
         await self.http.close()
 
@@ -255,6 +271,8 @@ class Hub:
 
     async def _reconnect(self, loaded: Loaded) -> None:
         rules = await asyncio.to_thread(prepare, loaded, now_ms)  # thousands of routes take seconds to compile
+        if loaded is self.live.current:
+            await self.proof.keep(rules, "reload")
         if loaded is not self.live.current:
             return  # a newer one is on its way
         self._use(loaded, rules)
@@ -348,13 +366,16 @@ class Hub:
             self.placer,
             self.channels,
             lambda: self._rules,
-            lambda: [
-                file.model_dump(mode="json", exclude_unset=True, by_alias=True) for file in self.live.current.routes
-            ],
+            self.proof.archive,
             now_ms,
         )
-        routes = [*inbox_part.routes(), *outbox.routes(), *routing.routes()]
-        extra = {NoDelivery: (404, "There is no such delivery"), NotNow: (409, "That makes no sense now")}
+        proving = Proving(self.proof, self.replays, prove)
+        routes = [*inbox_part.routes(), *outbox.routes(), *routing.routes(), *proving.routes()]
+        extra: dict[type[Exception], tuple[int, str]] = {
+            NoDelivery: (404, "There is no such delivery"),
+            NotNow: (409, "That makes no sense now"),
+            **ERRORS,
+        }
         return Api(routes, lambda: self._tokens, extra)
 
     async def _record(self, channel: str, events: Sequence[Event]) -> None:
@@ -430,6 +451,17 @@ class Hub:
             except Exception:
                 log.exception("mending failed; it is tried again")
 
+    async def _prove(self) -> None:
+        """Say where the rules of this process stand, and what the shadow found, every second, for ever."""
+        while True:
+            await asyncio.sleep(PROVE)
+            try:
+                await self.proof.share()
+            except StoreError:
+                log.debug("where the rules stand is said when the store is back")
+            except Exception:
+                log.exception("where the rules stand could not be said; it is tried again")
+
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
@@ -467,6 +499,10 @@ class Hub:
             "huiliu_config_loaded_timestamp_seconds": (
                 "When the configuration in use was read",
                 self.live.last_loaded_at / 1000,
+            ),
+            "huiliu_shadow_faults": (
+                "Faults of the routes that are only watched",
+                float(len(self._rules.shadow_faults)),
             ),
         }
         try:
@@ -668,7 +704,13 @@ def command_line() -> typer.Typer:
 
     app.add_typer(inbox_commands.commands(connect))
     app.add_typer(outbox_commands.commands(connect))
-    app.add_typer(router_commands.commands(loaded, connect, locale), name="routes", help="Routes. / 路由。")
+
+    def imagine() -> tuple[Path, Callable[[Mapping[Path, bytes]], Attempt]]:
+        config = chosen["config"]
+        return config, lambda instead: attempt(config, kinds, prove=prove, instead=instead)
+
+    routes = router_commands.commands(loaded, connect, locale, imagine)
+    app.add_typer(routes, name="routes", help="Routes. / 路由。")
     return app
 
 

@@ -18,7 +18,7 @@ from config import chinese, schema, starting, validation
 from config.channels import Kinds
 from config.documents import Document, parse
 from config.faults import Fault, nearest
-from config.loading import Prove, attempt, in_order
+from config.loading import Attempt, Prove, attempt, candidate, in_order
 from config.routes import RouteFile
 from config.settings import Settings
 from config.templates import TemplateFile
@@ -119,13 +119,26 @@ def _faults(
     # A file that the configuration names is checked as a part of it, so that names it uses are known.
     whole = attempt(config, kinds, environ=environ, prove=prove) if Path(config).exists() else None
     if whole is not None and document.path in whole.files and document.path != Path(config).absolute():
-        return [fault for fault in whole.faults if Path(fault.file).absolute() == document.path]
+        faults = [*whole.faults, *_watched(whole)]
+        return [fault for fault in faults if Path(fault.file).absolute() == document.path]
     model = _sort(document)
     if model is Settings:
         result = attempt(document.file, kinds, environ=environ, prove=prove)
-        return [*result.faults, *_broken(document, result.loaded.settings if result.loaded else None)]
+        return [
+            *result.faults,
+            *_watched(result),
+            *_broken(document, result.loaded.settings if result.loaded else None),
+        ]
+    if model is RouteFile and whole is not None and whole.loaded is not None:
+        return list(candidate(whole.loaded, [document], prove=prove).faults)
     examined = validation.examine(document, model)
     return in_order([*document.flaws, *document.faults(examined.problems)])
+
+
+def _watched(result: Attempt) -> tuple[Fault, ...]:
+    """Return what is wrong with routes that are only watched: the hub runs without them."""
+    shadow = result.loaded.shadow if result.loaded is not None else None
+    return shadow.faults if shadow is not None else ()
 
 
 def _sort(document: Document) -> type[BaseModel]:

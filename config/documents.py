@@ -25,7 +25,8 @@ class Document:
     """One file: its *data* as plain dicts, lists and scalars, and the place of everything in it.
 
     *file* is its name in messages, *path* the absolute path. *flaws* is what is wrong with it as YAML; *root* is
-    None when nothing could be read. *sha256* is of the bytes as read, "" for a file that could not be read.
+    None when nothing could be read. *sha256* is of the bytes as read, "" for a file that could not be read. *text*
+    is the file as written, for whoever keeps versions of it.
     """
 
     file: str
@@ -34,6 +35,7 @@ class Document:
     data: Any = field(repr=False)
     sha256: str = field(repr=False)
     flaws: tuple[Fault, ...] = ()
+    text: str = field(default="", repr=False)
 
     def node(self, path: Path) -> Node | None:
         """Return the node at *path*, None when there is none."""
@@ -91,6 +93,11 @@ def parse(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = N
         raw, _ = content.read(place, MAX_SIZE + 1)
     except (OSError, ValueError) as error:
         return _unread(place, f"the file cannot be read ({content.why(error)})")
+    return understand(place, raw, environ=environ)
+
+
+def understand(place: FilePath, raw: bytes, *, environ: Mapping[str, str] | None = None) -> Document:
+    """Return what `parse` returns for a file that lies, or shall lie, at *place* and holds *raw*."""
     sha256 = hashlib.sha256(raw).hexdigest()
     if len(raw) > MAX_SIZE:
         return _unread(place, "the file is larger than 1 MB", sha256=sha256)
@@ -111,6 +118,7 @@ def parse(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = N
         root.plain() if root is not None else None,
         sha256,
         tuple(_fault(place, flaw) for flaw in flaws),
+        text,
     )
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from config import channels, references, routes, validation
-from config.documents import Document, parse
+from config.documents import Document, parse, understand
 from config.faults import ConfigError, Fault, Path, Problem
 from config.routes import RouteFile
 from config.settings import Settings
 from config.templates import Template, TemplateFile
+
+log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -25,7 +29,8 @@ class Loaded:
     """A configuration that can be used.
 
     *routes* are the route files in order, *documents* the same files with the places of everything in them. *files*
-    holds the SHA-256 of every file that was read, secrets included.
+    holds the SHA-256 of every file that was read, secrets included. *shadow* are the routes that are only watched,
+    None if there are none.
     """
 
     path: FilePath
@@ -34,6 +39,15 @@ class Loaded:
     documents: tuple[Document, ...]
     templates: Mapping[str, Template]
     files: Mapping[FilePath, str] = field(repr=False)
+    shadow: Candidate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Route files that might take the place of those in use: the configuration with them, or None and the faults."""
+
+    loaded: Loaded | None
+    faults: tuple[Fault, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +83,21 @@ def attempt(
     *,
     environ: Mapping[str, str] | None = None,
     prove: Prove | None = None,
+    instead: Mapping[FilePath, bytes] | None = None,
 ) -> Attempt:
-    """Load the configuration at *path*, and say what was read even if it cannot be used."""
+    """Load the configuration at *path*, and say what was read even if it cannot be used.
+
+    *instead* holds what shall be taken for the content of route files, by their absolute paths.
+    """
     main = parse(path, environ=environ)
     if main.root is None:
         return Attempt(None, main.flaws, {main.path: main.sha256})
     examined = validation.examine(main, Settings, data=channels.own(main.data), context={"directory": main.path.parent})
     connections = channels.connect(main, kinds)
     settings = _settings(examined.value, connections)
-    listed_routes = _listed(main, "routes", environ)
+    listed_routes = _listed(main, "routes", environ, instead or {})
     listed_templates = _listed(main, "templates", environ)
+    listed_shadow = _listed(main, "shadow", environ)
     problems = [*examined.problems, *connections.problems, *references.problems(main)]
     faults = in_order([*main.flaws, *main.faults([*problems, *listed_routes.problems, *listed_templates.problems])])
 
@@ -94,11 +113,39 @@ def attempt(
     files = {main.path: main.sha256, **examined.files, **connections.files}
     files |= {document.path: document.sha256 for document in (*listed_routes.documents, *listed_templates.documents)}
     files |= listed_routes.unread | listed_templates.unread
+    files |= {document.path: document.sha256 for document in listed_shadow.documents} | listed_shadow.unread
     if faults or settings is None:
         return Attempt(None, tuple(faults), files)
     loaded = Loaded(main.path, settings, tuple(usable), listed_routes.documents, templates, files)
     faults = prove(loaded) if prove else []
-    return Attempt(None if faults else loaded, tuple(faults), files)
+    if faults:
+        return Attempt(None, tuple(faults), files)
+    return Attempt(replace(loaded, shadow=_shadow(main, listed_shadow, loaded, prove)), (), files)
+
+
+def candidate(loaded: Loaded, documents: Sequence[Document], *, prove: Prove | None = None) -> Candidate:
+    """Put route files in the place of those of *loaded*, held against the same settings and texts."""
+    models, faults = _models(documents, RouteFile)
+    usable = [file for file in models if file is not None]
+    if len(usable) == len(models):
+        faults += _route_faults(documents, usable, loaded.settings, tuple(loaded.templates))
+    if faults:
+        return Candidate(None, tuple(faults))
+    whole = replace(loaded, routes=tuple(usable), documents=tuple(documents), shadow=None)
+    faults = prove(whole) if prove else []
+    return Candidate(None if faults else whole, tuple(faults))
+
+
+def _shadow(main: Document, listed: _Files, loaded: Loaded, prove: Prove | None) -> Candidate | None:
+    """Return the routes that are only watched; whatever is wrong with them harms nobody else."""
+    if listed.problems:
+        return Candidate(None, tuple(main.faults(listed.problems)))
+    try:
+        return candidate(loaded, listed.documents, prove=prove) if listed.documents else None
+    except Exception as error:
+        log.exception("the shadow routes cannot be tried")
+        problem = Problem(("shadow",), f"the routes cannot be tried ({type(error).__name__})")
+        return Candidate(None, tuple(main.faults([problem])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +155,12 @@ class _Files:
     unread: dict[FilePath, str]
 
 
-def _listed(main: Document, key: str, environ: Mapping[str, str] | None) -> _Files:
+def _listed(
+    main: Document,
+    key: str,
+    environ: Mapping[str, str] | None,
+    instead: Mapping[FilePath, bytes] = MappingProxyType({}),
+) -> _Files:
     """Read the files that *main* lists under *key*; one that cannot be opened is a problem where it is listed."""
     value = main.data.get(key) if isinstance(main.data, dict) else None
     names: list[tuple[Path, Any]] = [((key,), value)]
@@ -118,7 +170,9 @@ def _listed(main: Document, key: str, environ: Mapping[str, str] | None) -> _Fil
     for path, name in names:
         node = main.node(path)
         if isinstance(name, str) and name and "\0" not in name and node is not None and not node.broken:
-            document = parse(FilePath(main.file).parent / name, environ=environ)
+            place = FilePath(main.file).parent / name
+            raw = instead.get(FilePath(os.path.normpath(place.absolute())))
+            document = parse(place, environ=environ) if raw is None else understand(place, raw, environ=environ)
             found = _with(found, document, path, "the file" if node.env else f'the file "{name}"')
     return found
 

@@ -17,6 +17,8 @@ from config.faults import Fault
 from config.loading import Attempt, Loaded, Prove, attempt
 
 DEBOUNCE = 200
+STEADY = 5
+"""Times that files are read again because they changed while they were being read."""
 LOOK_EVERY = 1000
 """Milliseconds between looks at the files themselves, for file systems that report no changes."""
 
@@ -55,7 +57,11 @@ class Live:
     async def reload(self) -> bool:
         """Read everything again, as SIGHUP asks; tell whether it is good and in use now."""
         async with self._reloading:
-            return self._use(await asyncio.to_thread(self._attempt), always=True)
+            return self._use(await asyncio.to_thread(self._steady), always=True)
+
+    def imagine(self, instead: Mapping[Path, bytes]) -> Attempt:
+        """Return what would come of loading with other contents of route files; nothing changes by it."""
+        return self._attempt(instead=instead)
 
     async def watch(self) -> None:
         """Follow the files until cancelled; a change is in use, or refused, within two seconds."""
@@ -75,7 +81,15 @@ class Live:
     async def _catch_up(self) -> None:
         async with self._reloading:
             if await asyncio.to_thread(_changed, self._files):
-                self._use(await asyncio.to_thread(self._attempt), always=False)
+                self._use(await asyncio.to_thread(self._steady), always=False)
+
+    def _steady(self) -> Attempt:
+        """Read all files as they were at one moment: half of a change to several files would be neither old nor new."""
+        for _ in range(STEADY):
+            result = self._attempt()
+            if not _changed(result.files):
+                break
+        return result
 
     def _use(self, result: Attempt, *, always: bool) -> bool:
         self._files = dict(result.files)

@@ -225,6 +225,8 @@ class Settings(Section):
     """Files of texts that the hub sends by itself."""
     routes: Paths = ()
     """Files of routes, in order."""
+    shadow: Paths = ()
+    """Files of routes that are tried beside those in use, without effect; what they would change is reported."""
     surveys: PlacedPath | None = None
     """File of surveys."""
     retention: Retention = Retention()

@@ -144,9 +144,10 @@ def commands(connect: Connect) -> typer.Typer:
         """Show the state of each channel, and why. / 各渠道状态。"""
 
         def work() -> None:
-            found = connect().get("/channels")
+            client = connect()
+            found, rules = client.get("/channels"), client.get("/routes/status")
             if as_json:
-                dump(found)
+                dump({**found, "routes": rules})
             else:
                 heads = ("channel", "kind", "state", "last event", "received", "shunted", "reason")
                 table(
@@ -164,6 +165,10 @@ def commands(connect: Connect) -> typer.Typer:
                         for one in found["items"]
                     ],
                 )
+            if rules["faults"]:
+                print("the files as they are now are not in use / 文件有错误，没有启用：", file=sys.stderr)
+            for fault in rules["faults"]:
+                print(harmless(fault), file=sys.stderr)
             if any(one["state"] == "down" for one in found["items"]):
                 raise typer.Exit(NO)
 

@@ -1,7 +1,8 @@
-"""Look whether everything is as it should be: our package names, the store's promises."""
+"""Look whether everything is as it should be: our package names, the store's promises, the hub that runs."""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 from importlib import import_module
@@ -9,6 +10,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from config.loading import Loaded
+from inbox.client import Client, NoHub, Refused
 from inbox.durability import Finding, judge
 from inbox.opening import examine
 from inbox.store import StoreError, Topology
@@ -16,7 +18,8 @@ from inbox.store import StoreError, Topology
 
 async def examine_all(loaded: Loaded, *, as_json: bool) -> int:
     """Print what is right and wrong with names, files and store; 1 if something is wrong."""
-    findings = [*own_names(), *await store_findings(loaded)]
+    running = await asyncio.to_thread(hub_findings, loaded)
+    findings = [*own_names(), *await store_findings(loaded), *running]
     if as_json:
         print(json.dumps([dataclasses.asdict(finding) for finding in findings], ensure_ascii=False, indent=2))
     else:
@@ -36,6 +39,19 @@ async def store_findings(loaded: Loaded) -> list[Finding]:
         return judge(await examine(Topology(url)), settings.durability)
     except StoreError as error:
         return [Finding("refuse", str(error))]
+
+
+def hub_findings(loaded: Loaded) -> list[Finding]:
+    """Return why the hub that runs with this configuration does not use its files; nothing if none runs."""
+    try:
+        said = Client.of(loaded.settings).get("/routes/status")
+    except (NoHub, Refused):
+        return []
+    findings = [Finding("refuse", f"the hub does not use the files as they are: {fault}") for fault in said["faults"]]
+    findings += [Finding("warn", f"the shadow routes are not watched: {fault}") for fault in said["shadow_faults"]]
+    if not said["agree"]:
+        findings.append(Finding("warn", "the hub's processes use different rules"))
+    return findings
 
 
 def own_names() -> list[Finding]:

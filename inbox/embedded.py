@@ -112,6 +112,21 @@ class Embedded:
         """A complete redis-py URL, secret included: for clients and workers' environments, never for a log."""
         return f"unix://:{self._password}@{quote(str(self._socket))}?db=0"
 
+    @classmethod
+    def running(cls, path: Path) -> str:
+        """Return the URL of the server that a hub runs below *path*, for a program beside it.
+
+        Raises `EmbeddedError`.
+        """
+        store = cls(path)
+        if not store._socket.exists():
+            raise EmbeddedError(f"no hub runs its store in {store.path}")
+        try:
+            store._password = read_secret(store.path / SECRET)
+        except OSError as error:
+            raise EmbeddedError(f"the store in {store.path} cannot be used: {error.strerror}") from None
+        return store.url
+
     @property
     def address(self) -> str:
         """The URL without the secret, for people."""

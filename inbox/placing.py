@@ -74,10 +74,14 @@ class Placed:
 
 @dataclass(slots=True)
 class Decided:
-    """What the router wants to have set on the conversation, and what the log shall tell of it."""
+    """What the router wants to have set on the conversation, and what the log shall tell of it.
+
+    *story* is told of what has an effect that others wait for, *seen* of a decision that has none.
+    """
 
     set: dict[str, Any] = field(default_factory=dict)
     story: dict[str, Any] = field(default_factory=dict)
+    seen: dict[str, Any] = field(default_factory=dict)
 
 
 def parse(entry: Entry, kind: str, capabilities: Capabilities) -> Origin:
@@ -179,22 +183,24 @@ class Placer:
             await self.refer(origin.channel, origin.entry.fields["x"], placed.conversation)
         return placed
 
-    async def ignore(self, held: Held, origin: Origin, reason: str) -> None:
-        """Leave a message out of every conversation because a rule says so; the log keeps it, with the reason.
+    async def ignore(self, held: Held, origin: Origin, reason: str, story: Mapping[str, Any]) -> bool:
+        """Leave a message out of every conversation because a rule says so; the log keeps it, with reason and *story*.
 
-        Raises `Fenced` or `StoreError`.
+        Returns False if an earlier run had done it. Raises `Fenced` or `StoreError`.
         """
         entry = origin.entry
-        await commit(
+        told = msgspec.json.encode(story).decode()
+        done = await commit(
             self._store,
             held.partition,
             Change(
                 epoch=held.epoch,
                 once=(f"a:{origin.address}", "placed", entry.id, "contact"),
                 records=[(f"a:{origin.address}", ["placed", entry.id])],
-                log=[("", ["t", logbook.IGNORED, "m", entry.id, "er", reason])],
+                log=[("", ["t", logbook.IGNORED, "m", entry.id, "er", reason, "b", told])],
             ),
         )
+        return done.fresh
 
     async def _append(self, held: Held, origin: Origin, spot: Spot, decided: Decided) -> Placed:
         partition, entry = held.partition, origin.entry
@@ -259,12 +265,14 @@ class Placer:
             fields += ["o", "new" if spot.new else "reopened"]
         if decided.story:
             fields += ["b", msgspec.json.encode(decided.story).decode()]
+        elif decided.seen:
+            fields += ["q", msgspec.json.encode(decided.seen).decode()]
         return Change(
             id=place.key,
             version=spot.conversation.version if spot.conversation else None,
             set=values,
             count=(("messages", 1),) if entry.type != logbook.NOTICE else (),
-            log=[("d" if decided.story else "", fields), *self._reopening(spot, place, entry.ms)],
+            log=[("d" if decided.story or decided.seen else "", fields), *self._reopening(spot, place, entry.ms)],
             timeline=(f"m{item}",),
             marks=tuple(
                 (fetching.DUE, entry.ms, f"{entry.id}:{index}")

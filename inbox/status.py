@@ -133,6 +133,7 @@ class Status:
             "sends": ("huiliu_sends", "Outcomes of sends, and receipts, by channel"),
             "hooks": ("huiliu_hook_calls", "Calls of platforms by channel and outcome"),
             "routing": ("huiliu_routing", "What the router did"),
+            "shadow": ("huiliu_shadow", "What the routes that are only watched would have done"),
         }
         for name, (metric, text) in tables.items():
             family = CounterMetricFamily(metric, text, labels=["channel", "outcome"])

@@ -7,6 +7,7 @@ import datetime as dt
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -16,20 +17,30 @@ from config.conditions import moment
 from config.faults import nearest
 from config.loading import Loaded
 from inbox.commands import CANNOT_TELL, NO, AsJson, Connect, attempt, dump
-from router import rendering
+from router import proof_commands, rendering
 from router.compilation import instant
-from router.rules import ConversationFacts, Explanation, Facts, Tree, compile_routes, explain
-from router.trial import run_tests
+from router.rules import ConversationFacts, Explanation, Facts, Tree, explain
+from router.trial import prove, run_tests
+from router.versions import grow, snapshot
 
 
 def compiled(loaded: Loaded) -> Tree:
     """Compile the routes of a configuration."""
-    return compile_routes(loaded.routes, loaded.settings.hours, timezone=loaded.settings.timezone)
+    return grow(snapshot(loaded))
 
 
-def commands(load: Callable[[], Loaded], connect: Connect, locale: Callable[[], str]) -> typer.Typer:
-    """Return the commands; *load* reads the configuration, *connect* finds the running hub."""
+def commands(
+    load: Callable[[], Loaded],
+    connect: Connect,
+    locale: Callable[[], str],
+    imagine: Callable[[], tuple[Path, proof_commands.Imagine]],
+) -> typer.Typer:
+    """Return the commands; *load* reads the configuration, *connect* finds the running hub.
+
+    *imagine* returns the configuration's path, and what loads it with other contents of route files.
+    """
     app = typer.Typer(no_args_is_help=True)
+    proof_commands.add(app, proof_commands.Tools(load, connect, locale, prove, imagine))
 
     @app.command()
     def show(as_json: AsJson = False) -> None:
@@ -72,12 +83,13 @@ def commands(load: Callable[[], Loaded], connect: Connect, locale: Callable[[], 
             return
         for one in found["items"]:
             if one["explanation"] is None:
-                what = one.get("route") or (f"ignored: {one['ignored']}" if one["ignored"] else "nothing to decide")
-                print(f"{one['at']}  {what}  {one.get('set', {})}  ({one.get('hash', '')[:12]})")
+                what = f"ignored: {one['ignored']}" if one["ignored"] else one["route"] or "nothing to decide"
+                print(f"{one['at']}  {what}  {one['set']}  ({(one['hash'] or '-')[:12]}): {one['unexplained']}")
                 continue
             at = int(dt.datetime.fromisoformat(one["explanation"]["at"]).timestamp() * 1000)
             explanation = msgspec.convert({**one["explanation"], "at": at}, Explanation)
             print(rendering.narrate(explanation, load().settings.timezone, locale=locale()))
+            print(rendering.effect(one["set"], one["ignored"], locale=locale()))
 
     @app.command("explain")
     def why(  # each is an option of the command

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +9,21 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from config.routes import DEFAULT
 from inbox import log as logbook
 from inbox.api import Ask, Problem, Route, answer, listing, moment, rfc3339
-from inbox.channels import Channels
+from inbox.channels import NOTHING, Channels
 from inbox.conversations import load
 from inbox.log import Entry
 from inbox.partitions import parse_id
-from inbox.placing import Placer, Spot, parse
+from inbox.placing import Placer, parse
 from inbox.store import Store
 from inbox.timeline import DECISIONS, items
-from router.reader import facts, trail
+from router import evidence, standing
+from router.archive import Archive, NoVersion
 from router.rules import ConversationFacts, Explanation, Facts, explain
 from router.ruleset import Rules
+from router.versions import SHORT, Unreadable
 
 
 class ExplainBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,7 +44,7 @@ class Routing:
     placer: Placer
     channels: Channels
     rules: Callable[[], Rules]
-    shown: Callable[[], Any]
+    archive: Archive
     now: Callable[[], int]
 
     def routes(self) -> list[Route]:
@@ -55,7 +57,7 @@ class Routing:
         ]
 
     async def trail(self, ask: Ask) -> web.Response:
-        """Every decision about a conversation, newest first, with the verdicts while the same rules are loaded."""
+        """Every decision about a conversation, newest first, each with its verdicts."""
         conversation = await load(self.store, ask.part("id"))
         found, following = await items(self.store, conversation, DECISIONS, ask.cursor(), ask.limit())
         return listing([await self._decision(item.entry) for item in found], following)
@@ -69,39 +71,57 @@ class Routing:
 
     async def _decision(self, entry: Entry) -> dict[str, Any]:
         """Return a decision as the API shows it."""
-        story = entry.rest()
+        story = evidence.told(entry) or {}
         position, _, abroad = entry.fields["m"].partition("@")
         partition = int(abroad) if abroad else entry.partition
-        decision = {
+        route = story.get("route")
+        explanation, unexplained = await self._explain_again(partition, position, entry, story)
+        return {
             "id": f"m{entry.partition}-{entry.id}",
             "at": rfc3339(entry.ms),
             "message": f"m{partition}-{position}",
             "conversation": f"c{entry.partition}-{entry.fields['c']}" if "c" in entry.fields else None,
             "opened": entry.fields.get("o"),
             "ignored": entry.fields.get("er"),
-            **trail(story),
+            "hash": story.get("hash"),
+            "route": route,
+            "routes": story.get("routes", [] if route in (None, DEFAULT) else [route]),
+            "set": story.get("set", {}),
             "acknowledge": story.get("acknowledge", []),
-            "explanation": None,
+            "explanation": explanation,
+            "unexplained": unexplained,
         }
-        if story.get("hash") == self.rules().tree.hash:
-            decision["explanation"] = await self._explain_again(partition, position, story)
-        return decision
 
-    async def _explain_again(self, partition: int, position: str, story: dict[str, Any]) -> Any:
-        """Explain a past decision: rules are pure and what they asked about is stored, so the verdicts are the same."""
-        entry = (await logbook.fetch(self.store, [(partition, position)]))[0]
-        if entry is None or entry.type != logbook.MESSAGE:
-            return None
-        channel = self.channels.get(entry.fields["ch"])
-        if channel is None:
-            return None
-        origin = parse(entry, channel.kind, channel.capabilities)
-        asked = facts(origin, Spot({}, None, reopens=False))
-        known = msgspec.convert(story.get("conversation", {}), ConversationFacts)
-        return shown(explain(self.rules().tree, dataclasses.replace(asked, conversation=known)))
+    async def _explain_again(
+        self, partition: int, position: str, entry: Entry, story: dict[str, Any]
+    ) -> tuple[Any, str | None]:
+        """Explain a past decision, or say why not.
+
+        Rules are pure, every rule set is kept, and what was known is stored: the verdicts are the same as then.
+        """
+        message = (await logbook.fetch(self.store, [(partition, position)]))[0]
+        if message is None:
+            return None, "the message is not there any more"
+        if message.type != logbook.MESSAGE:
+            return None, "nothing was decided"
+        if not story:
+            return None, "what was known then was not stored"
+        try:
+            tree = self.rules().tree
+            if story["hash"] != tree.hash[:SHORT]:
+                tree = await self.archive.tree(story["hash"])
+            channel = self.channels.get(message.fields["ch"])
+            origin = parse(message, channel.kind if channel is not None else "", NOTHING)
+            return shown(explain(tree, evidence.recall(origin, entry, story))), None
+        except (NoVersion, Unreadable, msgspec.ValidationError) as error:
+            return None, str(error)
 
     async def show(self, _: Ask) -> web.Response:
-        return answer({"hash": self.rules().tree.hash, "routes": self.shown()})
+        """The rules in use, and whether the files as they are now could be used."""
+        rules = self.rules()
+        files = [file.model_dump(mode="json", exclude_unset=True, by_alias=True) for file in rules.version.routes]
+        stands = await standing.all_of_them(self.store, self.now())
+        return answer({"hash": rules.tree.hash, "routes": files, "status": standing.shape(stands)})
 
     async def explain(self, ask: Ask) -> web.Response:
         """What the rules would say to a message that nobody sent."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from config.routes import DEFAULT
 from connectors.base import Capabilities
 from inbox import log as logbook
 from inbox.channels import NOTHING, Channels
-from inbox.conversations import PRIORITIES, Conflict, Conversation, load
+from inbox.conversations import Conflict, Conversation, load
 from inbox.leases import Fenced, Held
 from inbox.log import Entry
 from inbox.placing import Decided, Origin, Placer, Spot, parse
@@ -23,21 +21,25 @@ from inbox.recording import Recorder
 from inbox.store import Store, StoreError
 from inbox.wakes import Wakes
 from outbox.deliveries import Author, Deliveries, Reply
+from router import evidence
 from router.assignment import Assigner
-from router.rules import ConversationFacts, Decision, Facts, decide
+from router.effects import Judged, judge
+from router.rules import ConversationFacts, Facts
 from router.ruleset import Rules
 
 log = logging.getLogger(__name__)
 
 TRIES = 8
 POISON = 3
-QUIET = 3  # a placed entry without a story has only its type, conversation and message
-USUAL = dataclasses.asdict(ConversationFacts())
+EFFECTS = frozenset({"b", "o"})  # fields of a placed entry on which something hangs
 HUB_AUTHOR = Author("hub", "", "")
 
 
 class Router:
-    """The reader that gives every inbound event its conversation and its team."""
+    """The reader that gives every inbound event its conversation and its team.
+
+    *observe* hears of every decision once it holds, with the message's id; it must be quick and must not fail.
+    """
 
     def __init__(  # a composition root passes what there is
         self,
@@ -50,6 +52,7 @@ class Router:
         channels: Channels,
         rules: Callable[[], Rules],
         now: Callable[[], int],
+        observe: Callable[[str, Judged], None] = lambda *_: None,
     ) -> None:
         self._store = store
         self._wakes = wakes
@@ -60,6 +63,7 @@ class Router:
         self._channels = channels
         self._rules = rules
         self._now = now
+        self._observe = observe
         self.counts: Counter[str] = Counter()
 
     async def handle(self, held: Held, entries: Sequence[Entry]) -> None:
@@ -68,7 +72,7 @@ class Router:
         for entry in entries:
             if entry.type in logbook.INBOUND:
                 groups.setdefault(entry.fields["a"], []).append(entry)
-            elif entry.type == logbook.STATE or (entry.type == logbook.PLACED and len(entry.fields) > QUIET):
+            elif entry.type == logbook.STATE or (entry.type == logbook.PLACED and not EFFECTS.isdisjoint(entry.fields)):
                 groups.setdefault(f"c{entry.fields['c']}", []).append(entry)
         if len(groups) == 1:
             await self._in_order(held, next(iter(groups.values())))
@@ -109,16 +113,20 @@ class Router:
             return
         for _ in range(TRIES):
             spot = await self._placer.locate(origin)
-            decision = self._decide(origin, spot)
-            if decision is not None and decision.ignore and (spot.new or spot.reopens):
-                await self._placer.ignore(held, origin, decision.ignore)
+            judged = self._judge(origin, spot)
+            if judged is not None and judged.ignored:
+                told = evidence.story(judged.tree, judged.decision, judged.facts, spot.conversation)
+                if await self._placer.ignore(held, origin, judged.decision.ignore or "", told):
+                    self._observe(origin.message_id, judged)
                 self.counts["ignored"] += 1
                 return
-            effects = self._effects(origin, spot, decision)
+            effects = self._effects(origin, spot, judged)
             try:
-                await self._placer.place(held, origin, spot, effects)
+                placed = await self._placer.place(held, origin, spot, effects)
             except Conflict:
                 continue
+            if judged is not None and placed.fresh:
+                self._observe(origin.message_id, judged)
             if effects.story or spot.new or spot.reopens:  # else nothing hangs on it, and the log can be read later
                 where = spot.conversation.place.partition if spot.conversation is not None else held.partition
                 self._wakes.ring((f"p{where}",))
@@ -140,30 +148,19 @@ class Router:
         whose = (origin.entry.partition, origin.channel, origin.address, origin.text)
         return await self._deliveries.in_flight(*whose) or await self._deliveries.prove(*whose, external_id, origin.at)
 
-    def _decide(self, origin: Origin, spot: Spot) -> Decision | None:
+    def _judge(self, origin: Origin, spot: Spot) -> Judged | None:
         if origin.entry.type != logbook.MESSAGE:
             return None
-        return decide(self._rules().tree, facts(origin, spot))
+        return judge(self._rules().tree, facts(origin, spot), unclaimed=evidence.unclaimed(spot.conversation))
 
-    def _effects(self, origin: Origin, spot: Spot, decision: Decision | None) -> Decided:
-        """Return what the decision changes.
-
-        A conversation that is new, reopened or without a team takes the whole decision. One that is
-        under way only takes tags, unless the decision raises its priority or asks about the
-        conversation itself: an "ok" must not move a complaint back to the front desk.
-        """
-        if decision is None:
+    def _effects(self, origin: Origin, spot: Spot, judged: Judged | None) -> Decided:
+        """Return what the decision changes, and what is stored of it even if it changes nothing."""
+        if judged is None:
             return Decided()
-        tree = self._rules().tree
+        decision, known, counts = judged.decision, spot.conversation, judged.counts
+        told = evidence.story(judged.tree, decision, judged.facts, known)
         values: dict[str, Any] = {}
-        known = spot.conversation
-        fresh = known is None or spot.reopens or not known.team
-        raised = known is not None and PRIORITIES.index(decision.priority) > PRIORITIES.index(known.priority)
-        meant = decision.route in tree.about_conversation
-        # "你好" first and the matter second is how people write: what only the default claimed, and nobody has
-        # answered, still goes to the team that a route names.
-        unclaimed = known is not None and known.route == DEFAULT and not known.first_reply_at
-        if fresh or raised or meant or (unclaimed and decision.route != DEFAULT):
+        if counts:
             for name in ("team", "priority", "stage", "sla", "risk", "agent"):
                 value = getattr(decision, name)
                 if value:
@@ -180,12 +177,11 @@ class Router:
         if tags != (known.tags if known else ()):
             values["tags"] = tags
         if not values:
-            return Decided()
-        story = {"hash": tree.hash, "route": decision.route, "routes": list(decision.routes), "set": values}
-        story["conversation"] = compact(facts(origin, spot).conversation)
-        if decision.acknowledge and not origin.rest.auto and (fresh or raised or meant or unclaimed):
-            story["acknowledge"] = list(decision.acknowledge)
-        return Decided(values, story)
+            return Decided(seen=told)
+        told["set"] = values
+        if decision.acknowledge and not origin.rest.auto and counts:
+            told["acknowledge"] = list(decision.acknowledge)
+        return Decided(values, told)
 
     async def _placed(self, held: Held, entry: Entry) -> None:
         """Do what hangs on a placed message. It is read from the log, so a crash before it forgets nothing."""
@@ -253,13 +249,3 @@ def facts(origin: Origin, spot: Spot) -> Facts:
             messages=(known.messages if known else 0) + 1,
         ),
     )
-
-
-def compact(known: ConversationFacts) -> dict[str, Any]:
-    """Return what is not as for a first message, so that a stored decision can be explained again."""
-    return {name: value for name, usual in USUAL.items() if (value := getattr(known, name)) != usual}
-
-
-def trail(story: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stored decision as the API shows it."""
-    return {name: story[name] for name in ("hash", "route", "routes", "set") if name in story}

@@ -38,6 +38,8 @@ _ENGLISH = {
     "passed": "{} of {} tests passed",
     "expected": "expected",
     "got": "got",
+    "effect": "changed",
+    "no effect": "nothing, the conversation was under way",
 }
 _CHINESE = {
     "always": "总是",
@@ -58,6 +60,8 @@ _CHINESE = {
     "passed": "{1} 个测试中通过 {0} 个",
     "expected": "应为",
     "got": "实为",
+    "effect": "实际改变",
+    "no effect": "无，会话正在进行中",
 }
 
 Line = tuple[str, list[Any]]
@@ -100,6 +104,14 @@ def narrate(explanation: Explanation, zone: ZoneInfo, *, locale: str = "en") -> 
         parts.append(f"{said['from default']}: {_sets(explanation.default, said)}")
     parts.append(f"{said['time']}: {when.isoformat(timespec='minutes')}  {said['rules']}: {explanation.rules[:12]}")
     return "\n".join(parts)
+
+
+def effect(fields: Mapping[str, Any], ignored: str | None, *, locale: str = "en") -> str:
+    """Say what a stored decision changed: *fields* of the conversation, or the reason why the message was ignored."""
+    said = words(locale)
+    if ignored:
+        return f"{said['effect']}: ignore={_plain(ignored, said)}"
+    return f"{said['effect']}: {_sets(fields, said) if fields else said['no effect']}"
 
 
 def decision_lines(decision: Decision, *, locale: str = "en") -> list[str]:

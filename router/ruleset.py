@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from config.faults import Fault
 from config.loading import Loaded
 from inbox.conversations import Conversation
-from router.rules import Tree, compile_routes
+from router.rules import Tree
+from router.versions import Version, grow, snapshot
 from router.wording import fill
 
 
@@ -15,19 +17,30 @@ from router.wording import fill
 class Rules:
     """What the router needs of the configuration.
 
-    *acknowledgement* returns the text of a template for a conversation, None if there is no such template.
+    *acknowledgement* returns the text of a template for a conversation, None if there is no such template. *version*
+    is what *tree* was made of. *shadow* are the routes that are only watched, None if there are none or they have
+    *shadow_faults*.
     """
 
     tree: Tree
     acknowledgement: Callable[[str, Conversation], str | None]
+    version: Version
+    shadow: Tree | None = None
+    shadow_faults: tuple[Fault, ...] = ()
 
 
 def prepare(loaded: Loaded, now: Callable[[], int]) -> Rules:
     """Compile the routes of a configuration that has been checked."""
-    settings = loaded.settings
-    tree = compile_routes(loaded.routes, settings.hours, timezone=settings.timezone)
+    version = snapshot(loaded)
+    watched = loaded.shadow
 
     def acknowledgement(name: str, conversation: Conversation) -> str | None:
         return fill(loaded, name, conversation, now())
 
-    return Rules(tree, acknowledgement)
+    return Rules(
+        grow(version),
+        acknowledgement,
+        version,
+        grow(snapshot(watched.loaded)) if watched is not None and watched.loaded is not None else None,
+        watched.faults if watched is not None else (),
+    )

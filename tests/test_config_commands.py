@@ -212,3 +212,36 @@ def test_schema_knows_its_sorts(capsys: pytest.CaptureFixture[str]) -> None:
     """Another word is exit 2, with the right ones."""
     assert commands.print_schema(KINDS, "nothing") == 2
     assert "huiliu, routes, templates" in capsys.readouterr().err
+
+
+def test_a_candidate_is_held_against_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A route file that the configuration does not name yet is checked with its names, and with its own tests."""
+    config = written(tmp_path, "huiliu.yaml", "teams: {front: {name: one}}\nroutes: routes.yaml\n")
+    written(tmp_path, "routes.yaml", "default: {team: front}\n")
+    good = written(tmp_path, "good.yaml", "default: {team: front}\n")
+    unknown = written(tmp_path, "unknown.yaml", "default: {team: frnt}\n")
+    tests = "tests: [{name: hello, message: {text: x}, expect: {team: front, priority: high}}]\n"
+    failing = written(tmp_path, "failing.yaml", f"default: {{team: front}}\n{tests}")
+
+    assert 0 == commands.check([good], kinds, config=config, prove=prove, environ={})
+    assert 1 == commands.check([unknown], kinds, config=config, prove=prove, environ={})
+    assert "unknown.yaml:1:17: default.team: there is no team" in capsys.readouterr().out
+    assert 1 == commands.check([failing], kinds, config=config, prove=prove, environ={})
+    assert 'test "hello" fails' in capsys.readouterr().out
+
+
+def test_routes_in_the_shadow_are_checked_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong with them is told, by name or as a part of the configuration, and refuses nothing."""
+    config = written(tmp_path, "huiliu.yaml", "teams: {front: {name: one}}\nroutes: routes.yaml\nshadow: new.yaml\n")
+    written(tmp_path, "routes.yaml", "default: {team: front}\n")
+    for text, said in ((None, "huiliu.yaml:3:9: shadow"), ("default: {team: frnt}\n", "new.yaml:1:17: default.team")):
+        if text is not None:
+            written(tmp_path, "new.yaml", text)
+        assert 1 == commands.check([config], kinds, prove=prove, environ={})
+        assert said in capsys.readouterr().out
+    assert 1 == commands.check([str(tmp_path / "new.yaml")], kinds, config=config, prove=prove, environ={})
+    assert "new.yaml:1:17: default.team" in capsys.readouterr().out
+
+    loaded = load(config, kinds, environ={}, prove=prove)
+    assert loaded.shadow is not None
+    assert (None, 1) == (loaded.shadow.loaded, len(loaded.shadow.faults))

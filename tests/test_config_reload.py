@@ -236,3 +236,24 @@ async def test_a_vanished_directory_is_survived(tmp_path: Path) -> None:
         while isinstance(await watched.next(), list):
             pass
         assert watched.name() == "two"
+
+
+async def test_files_that_change_while_they_are_read_are_read_again(file: Path) -> None:
+    """A second file that is replaced after the first was read: what is used is both as they are in the end."""
+    replaced(file.with_name("more.yaml"), "routes: []\n")
+    replaced(file, "teams: {front: {name: one}, back: {name: two}}\nroutes: [routes.yaml, more.yaml]\n")
+    tried = []
+
+    def prove(loaded: Loaded) -> list[Fault]:
+        tried.append(loaded)
+        if len(tried) == 1:  # everything was read; now the rest of the change arrives
+            replaced(file.with_name("more.yaml"), "routes: [{name: new, when: {text: x}, set: {team: back}}]\n")
+        return []
+
+    live = Live(load(file, kinds, environ={}), kinds, now=lambda: 1, environ={}, prove=prove)
+    replaced(file.with_name("routes.yaml"), "default: {team: back}\n")
+    assert await live.reload()
+
+    assert 2 == len(tried)
+    first, second = live.current.routes
+    assert ("back", ["new"]) == (first.default and first.default.team, [one.name for one in second.routes])

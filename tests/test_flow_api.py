@@ -546,7 +546,7 @@ async def test_what_the_rules_would_say(api: Api) -> None:
     assert "complaints" == told["decision"]["team"]
     answered = await api.call("POST", "/routes/explain", {"channel": "nothing"})
     assert "site-chat" in problem(answered, 422)["detail"]
-    assert {"hash", "routes"} == set((await api.call("GET", "/routes")).body)
+    assert {"hash", "routes", "status"} == set((await api.call("GET", "/routes")).body)
 
 
 async def test_dead_letters_and_deliveries(api: Api) -> None:

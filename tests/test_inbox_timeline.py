@@ -49,7 +49,7 @@ async def test_pages_lead_to_the_first_message(inbox: Room, limit: int) -> None:
 async def test_a_place_beyond_the_end_is_the_end(inbox: Room) -> None:
     """A cursor larger than the timeline, made up or from another conversation, gives the newest page at once."""
     conversation = await long(inbox, 3)
-    for before in (4, 5, 1000, 10**14):  # three messages and the decision about the first
+    for before in (6, 7, 1000, 10**14):  # three messages, each with its decision
         found, following = await items(inbox.store, conversation, MESSAGES, before, 10)
         assert (3, None) == (len(found), following)
     assert ([], None) == await items(inbox.store, conversation, MESSAGES, 0, 10)
