@@ -36,7 +36,7 @@ from connectors import registry
 from connectors.base import Event, Kit, Media, WebhookCall
 from connectors.ingress import Ingress, Unavailable, rebuilt
 from inbox import commands as inbox_commands
-from inbox import conversations, leases, memory, placing, readers, recording
+from inbox import conversations, leases, memory, placing, readers, recording, sla, sla_commands, ticks
 from inbox.api import Api, Token, Tokens
 from inbox.attachments import Attachments, NoAttachment
 from inbox.channels import Channel, Channels
@@ -55,12 +55,13 @@ from inbox.memory import ChannelMemory
 from inbox.opening import Unfit, open_store
 from inbox.partitions import shared_key
 from inbox.placing import Placer
-from inbox.promises import due_times
+from inbox.promises import Promises, due_times
 from inbox.readers import Reader, Readers
 from inbox.recording import Recorder, Shunted
 from inbox.serving import Serving, origin_of
 from inbox.status import Status
 from inbox.store import Store, StoreError
+from inbox.ticks import Ticks
 from inbox.wakes import Wakes
 from inbox.work import Actor, Desk
 from outbox import commands as outbox_commands
@@ -89,6 +90,8 @@ SCRIPTS = (
     readers.ADVANCE,
     placing.LOCATE,
     memory.MEMORY,
+    ticks.RESCORE,
+    ticks.REWIND,
     deliveries.CLAIM,
     deliveries.RECLAIM,
     deliveries.PART,
@@ -173,6 +176,7 @@ class Hub:
             self.proof.shadow.observe,
         )
         self.replays = Replays(self.store, now_ms)
+        self.ticks = Ticks(self.store, self.wakes, lambda: self._promises, now_ms)
         fetching = Fetching(self.store, self.wakes, self.channels, self.attachments, now_ms)
         listening = Listening(self.wakes, self.channels, self.recorder, now_ms)
         self.readers = Readers(
@@ -185,6 +189,7 @@ class Hub:
                 self.worker.follow,
                 Chore(self.wakes, "f", fetching.turn, now_ms).follow,
                 Chore(self.wakes, "z", self.desk.wake_snoozed, now_ms).follow,
+                self.ticks.follow,
                 listening.follow,
             ],
         )
@@ -197,6 +202,7 @@ class Hub:
                 ("hooks", self.hooks),
                 ("routing", Counter({("", name): count for name, count in self.router.counts.items()})),
                 ("shadow", Counter({("", name): count for name, count in self.proof.shadow.counts.items()})),
+                ("sla", self.ticks.counts),
             ],
         )
         self._use(self.live.current, prepare(self.live.current, now_ms))
@@ -210,6 +216,7 @@ class Hub:
         self._rules = rules
         self.proof.use(rules)
         self._crews = crews(loaded.settings)
+        self._promises = Promises.of(loaded.settings)
 
     async def start(self, *, shared: bool) -> None:
         """Open everything and listen. Raises `StoreError`, OSError."""
@@ -247,6 +254,7 @@ class Hub:
                 group.create_task(self.readers.run(), name="readers"),
                 group.create_task(self.wakes.run(), name="wakes"),
                 group.create_task(self.status.run(), name="status"),
+                group.create_task(self.ticks.run(), name="ticks"),
                 group.create_task(self.live.watch(), name="watch"),
                 group.create_task(self._mend(), name="mend"),
                 group.create_task(self._prove(), name="proof"),
@@ -355,7 +363,7 @@ class Hub:
             self.attachments,
             self.channels,
             lambda: self.live.current.settings,
-            lambda conversation: due_times(self.live.current.settings, conversation),
+            lambda conversation: due_times(self._promises, conversation),
             self._replay,
             self.assigner.loads,
             outbox.delivery_shapes,
@@ -369,8 +377,11 @@ class Hub:
             self.proof.archive,
             now_ms,
         )
+        accounts = sla.Accounts(self.store, lambda: self._promises, now_ms)
         proving = Proving(self.proof, self.replays, prove)
-        routes = [*inbox_part.routes(), *outbox.routes(), *routing.routes(), *proving.routes()]
+        routes = [
+            *inbox_part.routes(), *accounts.routes(), *outbox.routes(), *routing.routes(), *proving.routes(),
+        ]  # fmt: skip
         extra: dict[type[Exception], tuple[int, str]] = {
             NoDelivery: (404, "There is no such delivery"),
             NotNow: (409, "That makes no sense now"),
@@ -704,6 +715,7 @@ def command_line() -> typer.Typer:
 
     app.add_typer(inbox_commands.commands(connect))
     app.add_typer(outbox_commands.commands(connect))
+    app.add_typer(sla_commands.commands(connect, locale), name="sla")
 
     def imagine() -> tuple[Path, Callable[[Mapping[Path, bytes]], Attempt]]:
         config = chosen["config"]

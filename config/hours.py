@@ -14,7 +14,7 @@ from pydantic import AfterValidator, GetCoreSchemaHandler, PlainValidator, WithJ
 from pydantic_core import CoreSchema, core_schema
 
 from config.faults import Wrong, nearest
-from config.values import Section, Zone
+from config.values import Paths, Section, Zone
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY = 86_400
@@ -198,6 +198,8 @@ class Hours(Section):
     """Dates and ranges without hours: 2026-10-01 or 2026-10-01..2026-10-07."""
     open: Open = Open({})
     """Dates that are open all the same: a list, or a mapping from dates to intervals of their own."""
+    calendar: Paths = ()
+    """iCalendar files with closed and open days; what `closed` and `open` say of a date goes before them."""
 
     def intervals(self, date: dt.date) -> Intervals:
         """Return when it is open on *date*, in wall-clock time of `timezone`; the last interval may run past midnight.

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from config import channels, references, routes, validation
+from config import calendars, channels, references, routes, validation
 from config.documents import Document, parse, understand
 from config.faults import ConfigError, Fault, Path, Problem
 from config.routes import RouteFile
@@ -94,11 +94,12 @@ def attempt(
         return Attempt(None, main.flaws, {main.path: main.sha256})
     examined = validation.examine(main, Settings, data=channels.own(main.data), context={"directory": main.path.parent})
     connections = channels.connect(main, kinds)
-    settings = _settings(examined.value, connections)
+    read = calendars.read(main)
+    settings = _settings(examined.value, connections, read)
     listed_routes = _listed(main, "routes", environ, instead or {})
     listed_templates = _listed(main, "templates", environ)
     listed_shadow = _listed(main, "shadow", environ)
-    problems = [*examined.problems, *connections.problems, *references.problems(main)]
+    problems = [*examined.problems, *connections.problems, *read.problems, *references.problems(main)]
     faults = in_order([*main.flaws, *main.faults([*problems, *listed_routes.problems, *listed_templates.problems])])
 
     route_files, route_faults = _models(listed_routes.documents, RouteFile)
@@ -108,9 +109,9 @@ def attempt(
     if settings is not None and len(usable) == len(route_files):
         names = None if template_faults else tuple(templates)
         route_faults += _route_faults(listed_routes.documents, usable, settings, names)
-    faults += [*route_faults, *template_faults, *twice]
+    faults += [*read.faults, *route_faults, *template_faults, *twice]
 
-    files = {main.path: main.sha256, **examined.files, **connections.files}
+    files = {main.path: main.sha256, **examined.files, **connections.files, **read.files}
     files |= {document.path: document.sha256 for document in (*listed_routes.documents, *listed_templates.documents)}
     files |= listed_routes.unread | listed_templates.unread
     files |= {document.path: document.sha256 for document in listed_shadow.documents} | listed_shadow.unread
@@ -213,8 +214,10 @@ def _templates(
     return templates, faults
 
 
-def _settings(settings: Settings | None, connections: channels.Connections) -> Settings | None:
-    """Return *settings* with what the connectors said about their channels."""
+def _settings(
+    settings: Settings | None, connections: channels.Connections, read: calendars.Calendars
+) -> Settings | None:
+    """Return *settings* with what the connectors said about their channels, and the calendars about their hours."""
     if settings is None:
         return None
     whole = {
@@ -223,7 +226,7 @@ def _settings(settings: Settings | None, connections: channels.Connections) -> S
         )
         for name, channel in settings.channels.items()
     }
-    return settings.model_copy(update={"channels": whole})
+    return settings.model_copy(update={"channels": whole, "hours": read.into(settings.hours)})
 
 
 def _route_faults(

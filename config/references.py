@@ -10,6 +10,9 @@ from config.faults import Path, Problem, listed, nearest
 
 ANY = "*"
 
+# names that stand for something else than an entry of the section
+MEANINGS: dict[Path, tuple[str, ...]] = {("sla", ANY, "hours"): ("team",)}
+
 # where a name stands, in which section it must exist, and what it is called
 REFERENCES = (
     (("api_tokens", ANY, "agent"), "agents", "agent"),
@@ -35,15 +38,16 @@ def problems(document: Document) -> list[Problem]:
 def _dangling(document: Document, data: Mapping[str, Any], pattern: Path, section: str, noun: str) -> Iterator[Problem]:
     known = data.get(section)
     names = list(known) if isinstance(known, dict) else []
+    meanings = MEANINGS.get(pattern, ())
     for path, value in _matches(data, pattern, ()):
         node = document.node(path)
-        if not isinstance(value, str) or value in names or node is None or node.broken:
+        if not isinstance(value, str) or value in names or value in meanings or node is None or node.broken:
             continue
         shown, near = (f'"{value}"', nearest(value, names)) if not node.env else ("of this name", "")
         yield Problem(
             path,
             f"there is no {noun} {shown}",
-            listed(names) if names else f"a name from {section}, where there is none",
+            listed([*names, *meanings]) if names else f"a name from {section}, where there is none",
             near,
         )
 

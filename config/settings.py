@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationInfo, field_validator, model_validator
@@ -20,10 +20,11 @@ from config.values import (
     Language,
     Millis,
     Name,
+    Part,
     Paths,
-    Percent,
     PlacedPath,
     Section,
+    Share,
     StoreUrl,
     UniqueNames,
     WebUrl,
@@ -78,9 +79,19 @@ class ApiToken(Section):
     """The agent in whose name it works."""
 
 
+PRESETS: Mapping[str, Mapping[str, str]] = {
+    # Pinduoduo and Douyin count whether a person answers within three minutes; what machines answer does not count.
+    "marketplace": {"first_reply": "3m", "next_reply": "3m", "warn_at": "100s"},
+    "service": {"first_reply": "30m", "next_reply": "30m", "resolution": "24h", "warn_at": "80%"},
+}
+TEAMS_OWN = "team"
+
+
 class Sla(Section):
     """Within what time customers are answered. Times run while `hours` are open."""
 
+    preset: Literal["marketplace", "service"] | None = None
+    """Times to begin with; what is written beside it goes before them."""
     first_reply: Millis | None = None
     """From the customer's first message to the first answer of a person."""
     next_reply: Millis | None = None
@@ -88,15 +99,36 @@ class Sla(Section):
     resolution: Millis | None = None
     """From the customer's first message to the end of the conversation."""
     hours: Name | None = None
-    """The opening hours in which time runs; by default it always runs."""
-    warn_at: Percent = 80
-    """When to warn, in percent of the time."""
+    """The opening hours in which time runs, or `team`: those of the team; by default it always runs."""
+    warn_at: Part = Share(percent=80)
+    """When to warn: a percentage of each time, or a duration, which holds for replies."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_its_preset(cls, value: Any) -> Any:
+        preset = PRESETS.get(str(value.get("preset"))) if isinstance(value, dict) else None
+        return {**preset, **value} if preset is not None else value
 
     @model_validator(mode="after")
     def _promises_something(self) -> Sla:
-        if self.first_reply is None and self.next_reply is None and self.resolution is None:
+        replies = [limit for limit in (self.first_reply, self.next_reply) if limit is not None]
+        if not replies and self.resolution is None:
             raise Wrong("this promises nothing", expected="at least one of first_reply, next_reply and resolution")
+        if self.warn_at.millis >= min(replies or [self.resolution or 0]):
+            raise Wrong("the warning comes after the time is over", expected="a warn_at below every reply's time")
         return self
+
+    def warning(self, clock: str) -> int:
+        """Return after what time to warn on *clock*, which is promised, in milliseconds.
+
+        A `warn_at` that is a duration holds for replies; then the resolution warns after 80 percent, unless nothing
+        else is promised.
+        """
+        limit: int = getattr(self, clock)
+        replies = self.first_reply is not None or self.next_reply is not None
+        if clock == "resolution" and replies and not self.warn_at.percent:
+            return limit * 80 // 100
+        return self.warn_at.of(limit)
 
 
 class Overflow(Section):
@@ -240,6 +272,13 @@ class Settings(Section):
         http = info.data.get("http", Http())
         host = f"[{http.host}]" if ":" in http.host else http.host
         return value if value != "" else f"http://{host}:{http.port or 8080}"
+
+    @field_validator("hours", mode="after")
+    @classmethod
+    def _no_name_with_a_meaning(cls, value: Mapping[str, Hours]) -> Mapping[str, Hours]:
+        if TEAMS_OWN in value:
+            raise Wrong('the name "team" stands for the hours of a team', expected="another name")
+        return value
 
     @field_validator("hours", mode="after")
     @classmethod

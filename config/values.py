@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,6 +63,30 @@ def percent(value: Any) -> int:
     if found is None or not 1 <= int(found[1]) <= 100:
         raise Wrong("{value} is not a percentage", expected="1% to 100%")
     return int(found[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part of a time: *percent* of it, or, where that is 0, *millis* milliseconds of it."""
+
+    percent: int = 0
+    millis: int = 0
+
+    def of(self, whole: int) -> int:
+        """Return the part in the unit of *whole*, milliseconds."""
+        return whole * self.percent // 100 if self.percent else self.millis
+
+
+def share(value: Any) -> Share:
+    """Parse ``80%`` or ``100s``. Raises `Wrong`."""
+    if isinstance(value, Share):
+        return value
+    if isinstance(value, str) and _DURATION.fullmatch(value):
+        return Share(millis=duration(value))
+    try:
+        return Share(percent=percent(value))
+    except Wrong as wrong:
+        raise Wrong(wrong.what, expected="1% to 100%, or a duration like 100s") from None
 
 
 def size(value: Any) -> int:
@@ -202,8 +227,10 @@ Millis = Annotated[
     PlainValidator(duration),
     WithJsonSchema({"type": "string", "pattern": "^([0-9]+[smhdw])+$", "examples": ["30m"]}),
 ]
-Percent = Annotated[
-    int, PlainValidator(percent), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,3} *%$", "examples": ["80%"]})
+Part = Annotated[
+    Share,
+    PlainValidator(share),
+    WithJsonSchema({"type": "string", "pattern": "^([0-9]{1,3} *%|([0-9]+[smhdw])+)$", "examples": ["80%", "100s"]}),
 ]
 Bytes = Annotated[
     int,

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from inbox import course
 from inbox.leases import Fenced
 from inbox.partitions import Id, key, parse_id, tag
 from inbox.store import Script, Store
@@ -17,6 +18,12 @@ from inbox.store import Script, Store
 COMMIT = Script.load(Path(__file__).parent / "scripts" / "commit.lua")
 STATUSES = ("open", "pending", "snoozed", "resolved")
 PRIORITIES = ("low", "normal", "high", "urgent")
+CLOCKS = "clocks"
+"""The sorted set of a partition's conversations by when their clocks are to be looked at next; 0 = at once."""
+
+CLOCKED = frozenset({"course", "team", "sla"})
+"""What decides about deadlines: whoever changes one of these has the clocks looked at."""
+
 Value = str | int
 
 
@@ -56,6 +63,8 @@ class Conversation(msgspec.Struct, frozen=True):
     handle: str = ""
     name: str = ""
     read_at: int = 0
+    course: str = ""
+    told: str = ""
     version: str = "0"
 
     @property
@@ -90,6 +99,8 @@ FIELDS = {
     "handle": "handle",
     "name": "name",
     "read_at": "read",
+    "course": "course",
+    "told": "told",
     "version": "version",
 }
 NUMBERS = {
@@ -108,6 +119,25 @@ def from_hash(conversation_id: str, fields: Mapping[str, str]) -> Conversation:
     return Conversation(**values)
 
 
+def known_course(conversation: Conversation) -> str:
+    """Return the course of a conversation, also of one that was kept before there were courses."""
+    if conversation.course:
+        return conversation.course
+    return course.derived(
+        conversation.status,
+        conversation.opened_at,
+        conversation.first_reply_at,
+        conversation.last_inbound_at,
+        conversation.resolved_at,
+    )
+
+
+def stepped(conversation: Conversation, what: str, at: int) -> dict[str, str]:
+    """Return the change of a conversation's course when *what* (see `inbox.course`) happens; empty if none."""
+    text = course.extended(known_course(conversation), what, at)
+    return {"course": text} if text != conversation.course else {}
+
+
 def stored(values: Mapping[str, Any]) -> list[Value]:
     """Flatten {name: value} into the hash's fields; tags are joined by commas, which no tag contains."""
     flat: list[Value] = []
@@ -123,6 +153,7 @@ class Change:
     *id* is the conversation's key (without partition). *version* must still be current ("" = any).
     *epoch* fences a reader. *once* = (key, field, log position, answer field): skip the whole change
     if that position or a later one was recorded there; *unless*: skip if this key exists.
+    What *set* changes of `CLOCKED` has the clocks looked at again.
     *log* holds (timeline mark or "", fields) pairs; *link* = (which of *log*, key, field) stores that
     entry's position in a hash. *queue* = (list, delivery, due). *marks*/*unmarks* are sorted sets.
     """
@@ -145,6 +176,9 @@ class Change:
 
     def packed(self) -> bytes:
         """Encode for commit.lua; absent parts are left out."""
+        marks = list(self.marks)
+        if self.id and not CLOCKED.isdisjoint(self.set):
+            marks.insert(0, (CLOCKS, 0, self.id))
         parts: dict[str, Any] = {
             "id": self.id,
             "version": self.version or None,
@@ -159,7 +193,7 @@ class Change:
             "link": self.link,
             "timeline": self.timeline,
             "queue": self.queue,
-            "marks": self.marks,
+            "marks": marks,
             "unmarks": self.unmarks,
         }
         return msgspec.msgpack.encode({name: part for name, part in parts.items() if part})

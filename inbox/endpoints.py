@@ -98,7 +98,7 @@ class Inbox:
     attachments: Attachments
     channels: Channels
     settings: Callable[[], Settings]
-    due: Callable[[Conversation], dict[str, int | None]]
+    due: Callable[[Conversation], dict[str, Any]]
     replay: Callable[[Shunted], Awaitable[str]]
     loads: Callable[[], Awaitable[dict[str, int]]]
     delivery_shapes: Callable[[list[tuple[int, str]]], Awaitable[list[dict[str, Any] | None]]]

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from connectors.base import Capabilities
-from inbox import conversations, fetching
+from inbox import conversations, course, fetching
 from inbox import log as logbook
 from inbox.conversations import Change, Conversation, commit, pairs
 from inbox.leases import Held
@@ -257,8 +257,11 @@ class Placer:
             name = entry.fields.get("n", "")
             if name and (spot.conversation is None or not spot.conversation.name):
                 values["name"] = name
+            values |= self._course(spot, entry.ms)
         elif spot.conversation is None:
             values["status"] = "open"
+        elif entry.type == logbook.ECHO:
+            values |= self._answered(spot.conversation, entry.ms)
         values.update(decided.set)
         fields: list[conversations.Value] = ["t", logbook.PLACED, "c", place.key, "m", item]
         if spot.new or spot.reopens:
@@ -280,6 +283,19 @@ class Placer:
                 if fetching.pending(media) and place.partition == entry.partition
             ),
         )
+
+    def _course(self, spot: Spot, at: int) -> dict[str, str]:
+        """Return how a customer's message carries the course of the conversation on."""
+        if spot.conversation is None:
+            return {"course": course.extended("", course.OPENED, at)}
+        return conversations.stepped(spot.conversation, course.OPENED if spot.reopens else course.WROTE, at)
+
+    def _answered(self, known: Conversation, at: int) -> dict[str, Any]:
+        """Return what an answer changes that one of us gave in the platform's own tool: the customer waits no more."""
+        values: dict[str, Any] = dict(conversations.stepped(known, course.ANSWERED, at))
+        if not known.first_reply_at:
+            values["first_reply_at"] = at
+        return values
 
     def _reopening(self, spot: Spot, place: Id, at: int) -> list[tuple[str, list[conversations.Value]]]:
         """Return the timeline's word that the customer opened a resolved conversation again."""

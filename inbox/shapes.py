@@ -33,9 +33,9 @@ def conversation_shape(
     contact: Mapping[str, str],
     address: Mapping[str, str],
     capabilities: Capabilities,
-    sla: Mapping[str, int | None],
+    sla: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return a conversation as the API shows it. *sla* maps the names of due times to milliseconds."""
+    """Return a conversation as the API shows it. *sla* is what its clocks say."""
     return {
         "id": one.id,
         "channel": one.channel,
@@ -58,7 +58,7 @@ def conversation_shape(
         "unread": one.last_inbound_at > one.read_at,
         "risk": one.risk or None,
         "route": one.route or None,
-        "sla": {"policy": one.sla or None, **{name: rfc3339(due or 0) for name, due in sla.items()}},
+        "sla": dict(sla),
         "window": window_shape(address, one.channel, capabilities),
     }
 

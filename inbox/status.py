@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from inbox.channels import Channel, Channels
-from inbox.conversations import pairs
+from inbox.conversations import CLOCKS, pairs
 from inbox.leases import BEAT_SCRIPT, DEAD_AFTER
 from inbox.partitions import COUNT, key, shared_key, tag
 from inbox.store import Script, Store, StoreError
@@ -94,12 +94,13 @@ class Status:
         """Return whether anything lags behind: what an alert looks at. *now* is in milliseconds."""
         living = set(await self._store.run(BEAT_SCRIPT, "hub", [shared_key("hub", "workers")], ("", DEAD_MS)))
         states = await asyncio.gather(*(self._partition(partition) for partition in range(COUNT)))
-        unread = [read for _, read, _ in states if read]
-        due = [oldest for _, _, oldest in states if oldest]
+        unread = [read for _, read, _, _ in states if read]
+        due = [oldest for _, _, oldest, _ in states if oldest]
+        clocks = [clock for _, _, _, clock in states if clock]
         return {
             "huiliu_partitions_unowned": (
                 "Partitions without a living owner",
-                float(sum(owner not in living for owner, _, _ in states)),
+                float(sum(owner not in living for owner, *_ in states)),
             ),
             "huiliu_log_lag_seconds": (
                 "Age of the oldest log entry that is not routed yet",
@@ -109,22 +110,27 @@ class Status:
                 "For how long the oldest delivery has been due",
                 max(0.0, (now - min(due)) / 1000) if due else 0.0,
             ),
+            "huiliu_clocks_late_seconds": (
+                "For how long the oldest warning or breach has not been told",
+                max(0.0, (now - min(clocks)) / 1000) if clocks else 0.0,
+            ),
         }
 
-    async def _partition(self, partition: int) -> tuple[str, int, int]:
-        """Return a partition's owner, when its first unrouted entry was logged, and when its first delivery was due."""
+    async def _partition(self, partition: int) -> tuple[str, int, int, int]:
+        """Return a partition's owner, and the times of its first unrouted entry, delivery and clock; 0 = none."""
         slot, log_key = tag(partition), key(partition, "log")
-        owner, position, due = await self._store.many(
+        owner, position, due, clock = await self._store.many(
             slot,
             [
                 ("HGET", key(partition, "lease"), "owner"),
                 ("HGET", key(partition, "pos"), "router"),
                 ("ZRANGE", key(partition, "due"), 0, 0, "WITHSCORES"),
+                ("ZRANGEBYSCORE", key(partition, CLOCKS), "(0", "+inf", "WITHSCORES", "LIMIT", 0, 1),
             ],
         )
         unread = await self._store.do(slot, "XRANGE", log_key, f"({position or '0-0'}", "+", "COUNT", 1)
         logged = int(unread[0][0].partition("-")[0]) if unread else 0
-        return owner or "", logged, int(float(due[1])) if due else 0
+        return owner or "", logged, int(float(due[1])) if due else 0, int(float(clock[1])) if clock else 0
 
     async def _families(self) -> list[CounterMetricFamily | GaugeMetricFamily]:
         families: list[CounterMetricFamily | GaugeMetricFamily] = []
@@ -134,6 +140,7 @@ class Status:
             "hooks": ("huiliu_hook_calls", "Calls of platforms by channel and outcome"),
             "routing": ("huiliu_routing", "What the router did"),
             "shadow": ("huiliu_shadow", "What the routes that are only watched would have done"),
+            "sla": ("huiliu_sla", "Promises by channel, clock and outcome: met, warning, breach"),
         }
         for name, (metric, text) in tables.items():
             family = CounterMetricFamily(metric, text, labels=["channel", "outcome"])

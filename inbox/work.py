@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from inbox import log as logbook
-from inbox.conversations import Change, Committed, Conflict, Conversation, Value, commit, load
+from inbox.conversations import Change, Committed, Conflict, Conversation, Value, commit, load, stepped
+from inbox.course import RESOLVED, RETURNED, SNOOZED
 from inbox.leases import Held
 from inbox.partitions import Id, key, tag
 from inbox.store import Store
@@ -71,13 +72,15 @@ class Desk:
         def change(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
             if now.status == "resolved":
                 return {}, {}
-            return {"status": "resolved", "resolved_at": self._now(), "snoozed_until": 0}, {"from": now.status}
+            at = self._now()
+            values = {"status": "resolved", "resolved_at": at, "snoozed_until": 0, **stepped(now, RESOLVED, at)}
+            return values, {"from": now.status}
 
         return await self._change(conversation_id, actor, "resolved", change)
 
     async def reopen(self, conversation_id: str, actor: Actor) -> Conversation:
         """Open a conversation that is resolved, pending or snoozed."""
-        return await self._change(conversation_id, actor, "reopened", _open)
+        return await self._change(conversation_id, actor, "reopened", self._open)
 
     async def snooze(self, conversation_id: str, actor: Actor, until: int) -> Conversation:
         """Put a conversation aside until *until* or until the customer writes. Raises `Refusal` for the past."""
@@ -87,7 +90,8 @@ class Desk:
         def change(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
             if now.status == "resolved":
                 raise Refusal("a resolved conversation cannot be snoozed; reopen it first")
-            return {"status": "snoozed", "snoozed_until": until}, {"until": until}
+            steps = stepped(now, SNOOZED, self._now())
+            return {"status": "snoozed", "snoozed_until": until, **steps}, {"until": until}
 
         return await self._change(conversation_id, actor, "snoozed", change, snooze=until)
 
@@ -136,11 +140,17 @@ class Desk:
         for one in await self._store.do(slot, "ZRANGEBYSCORE", name, "-inf", self._now()):
             conversation = await load(self._store, f"c{held.partition}-{one}")
             asleep = conversation.status == "snoozed" and conversation.snoozed_until <= self._now()
-            values, story = _open(conversation) if asleep else ({}, {})
+            values, story = self._open(conversation) if asleep else ({}, {})
             with contextlib.suppress(Conflict):  # it has just been touched; the next turn looks again
                 await self._commit(conversation, HUB, "reopened" if asleep else "", values, story, awake=True)
         later = await self._store.do(slot, "ZRANGE", name, 0, 0, "WITHSCORES")
         return int(float(later[1])) if later else None
+
+    def _open(self, now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what opens a conversation, and the story of it; nothing if it is open."""
+        if now.status == "open":
+            return {}, {}
+        return {"status": "open", "snoozed_until": 0, **stepped(now, RETURNED, self._now())}, {"from": now.status}
 
     async def _change(
         self,
@@ -192,13 +202,6 @@ class Desk:
         )
         self._wakes.ring((f"p{place.partition}",))
         return done
-
-
-def _open(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what opens a conversation, and the story of it; nothing if it is open."""
-    if now.status == "open":
-        return {}, {}
-    return {"status": "open", "snoozed_until": 0}, {"from": now.status}
 
 
 def encode(actor: Actor) -> str:

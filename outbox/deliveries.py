@@ -11,7 +11,8 @@ import msgspec
 
 from connectors.base import Media
 from inbox import log as logbook
-from inbox.conversations import Change, Conflict, Conversation, Value, commit, load, pairs, text
+from inbox.conversations import Change, Conflict, Conversation, Value, commit, load, pairs, stepped, text
+from inbox.course import ANSWERED
 from inbox.leases import Fenced, Held
 from inbox.lists import parse_cursor, ranked
 from inbox.partitions import Id, digest, key, new_key, parse_id, tag
@@ -148,6 +149,7 @@ class Deliveries:
             values["status"] = "pending" if conversation.status in ("open", "snoozed") else conversation.status
             if not conversation.first_reply_at:
                 values["first_reply_at"] = now
+            values |= stepped(conversation, ANSWERED, now)
         values.update(also or {})
         fields: list[Value] = [
             *("t", logbook.REPLY, "c", place.key, "d", name, "ch", conversation.channel, "at", now),

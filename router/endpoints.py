@@ -21,6 +21,7 @@ from inbox.store import Store
 from inbox.timeline import DECISIONS, items
 from router import evidence, standing
 from router.archive import Archive, NoVersion
+from router.escalation import is_event, recalled
 from router.rules import ConversationFacts, Explanation, Facts, explain
 from router.ruleset import Rules
 from router.versions import SHORT, Unreadable
@@ -102,7 +103,7 @@ class Routing:
         message = (await logbook.fetch(self.store, [(partition, position)]))[0]
         if message is None:
             return None, "the message is not there any more"
-        if message.type != logbook.MESSAGE:
+        if message.type != logbook.MESSAGE and not is_event(message):
             return None, "nothing was decided"
         if not story:
             return None, "what was known then was not stored"
@@ -110,6 +111,9 @@ class Routing:
             tree = self.rules().tree
             if story["hash"] != tree.hash[:SHORT]:
                 tree = await self.archive.tree(story["hash"])
+            if is_event(message):
+                known = await load(self.store, f"c{partition}-{message.fields['c']}")
+                return shown(explain(tree, recalled(message, known, story))), None
             channel = self.channels.get(message.fields["ch"])
             origin = parse(message, channel.kind if channel is not None else "", NOTHING)
             return shown(explain(tree, evidence.recall(origin, entry, story))), None

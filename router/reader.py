@@ -24,6 +24,7 @@ from outbox.deliveries import Author, Deliveries, Reply
 from router import evidence
 from router.assignment import Assigner
 from router.effects import Judged, judge
+from router.escalation import Escalation, is_event
 from router.rules import ConversationFacts, Facts
 from router.ruleset import Rules
 
@@ -65,6 +66,7 @@ class Router:
         self._now = now
         self._observe = observe
         self.counts: Counter[str] = Counter()
+        self._escalation = Escalation(store, wakes, rules, self.counts)
 
     async def handle(self, held: Held, entries: Sequence[Entry]) -> None:
         """Reader of the log: customers in parallel, one customer's events in order. Raises `Fenced`, `StoreError`."""
@@ -83,7 +85,9 @@ class Router:
         for entry in entries:
             for attempt in range(1, POISON + 1):
                 try:
-                    if entry.type == logbook.STATE:
+                    if is_event(entry):
+                        await self._escalation.decide(held, entry)
+                    elif entry.type == logbook.STATE:
                         await self._state(held, entry)
                     elif entry.type == logbook.PLACED:
                         await self._placed(held, entry)

@@ -24,8 +24,10 @@ from inbox.leases import Held, Leases
 from inbox.lists import Filter, page
 from inbox.partitions import COUNT, partition_of
 from inbox.placing import Placer
+from inbox.promises import Promises
 from inbox.recording import Recorder
 from inbox.store import Store, Topology
+from inbox.ticks import Ticks
 from inbox.wakes import Wakes
 from inbox.work import Desk
 from outbox.deliveries import Author, Deliveries, Delivery, Reply
@@ -143,7 +145,10 @@ class Room:
             lambda media: f"https://hub.example.com/files/{media.ref}",
             self.schedule,
         )
-        self.leases = Leases(self.store, self.name, self.clock(), lambda _: None, lambda _: None)
+        self.settings = loaded.settings
+        self.promises = Promises.of(loaded.settings)
+        self.ticks = Ticks(self.store, self.wakes, lambda: self.promises, self.clock)
+        self.leases = Leases(self.store, self.name, self.clock(), self.ticks.watch, lambda _: None)
         self._read = dict.fromkeys(range(COUNT), "0-0")
 
     def platform(self, channel: str = "shop") -> Platform:

@@ -80,7 +80,7 @@ def test_a_whole_configuration_is_ready_to_use(tmp_path: Path) -> None:
     assert settings.attachments.max_size == 25 << 20
     assert settings.retention.live == 90 * DAY
     assert settings.api_tokens["ops"].token == SecretStr("t0ken")
-    assert (standard.first_reply, standard.next_reply, standard.warn_at) == (30 * MINUTE, 90 * MINUTE, 75)
+    assert (standard.first_reply, standard.next_reply, standard.warn_at.percent) == (30 * MINUTE, 90 * MINUTE, 75)
     assert team.assign.overflow is not None
     assert (team.assign.sticky, team.assign.overflow.after) == (7 * DAY, 10 * MINUTE)
     assert settings.channels["shop-wechat"].rate == 5

@@ -36,6 +36,7 @@ PAIRS = [
     (ROOT / "README.md", ROOT / "README.zh-CN.md"),
     (DOCS / "operating.md", DOCS / "operating.zh-CN.md"),
     (DOCS / "routing.md", DOCS / "routing.zh-CN.md"),
+    (DOCS / "sla.md", DOCS / "sla.zh-CN.md"),
 ]
 GROUP = typer.main.get_command(command_line())
 SECRET = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"  # fits an EncodingAESKey, too
@@ -268,6 +269,8 @@ def test_examples_of_configuration_load(tmp_path: Path, page: Path) -> None:
             secret.touch(mode=0o600)
             secret.write_text(SECRET, encoding="utf-8")
             block = block.replace(f"_file: {name}", f"_file: {secret}")  # noqa: PLW2901  # absolute paths of another machine
+        for name in re.findall(r"[\w-]+\.ics", block):
+            (tmp_path / name).write_text("BEGIN:VCALENDAR\nEND:VCALENDAR\n", encoding="utf-8")
         file = tmp_path / "huiliu.yaml"
         file.write_text(block, encoding="utf-8")
 
