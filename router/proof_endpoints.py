@@ -15,6 +15,7 @@ from config.faults import Wrong
 from config.loading import Prove, candidate
 from config.values import duration
 from inbox.api import Ask, Problem, Route, answer, listing, rfc3339
+from inbox.partitions import AT
 from router import reporting, standing
 from router.archive import NoVersion
 from router.proof import Proof
@@ -85,7 +86,10 @@ class Proving:
 
     async def history(self, ask: Ask) -> web.Response:
         """Every change of the rules in use, newest first."""
-        loads, following = await self.proof.archive.history(ask.limit(), ask.query("cursor"))
+        cursor = ask.query("cursor")
+        if cursor and not AT.fullmatch(cursor):
+            raise Problem(400, "Bad parameter", "this is no cursor of this list")
+        loads, following = await self.proof.archive.history(ask.limit(), cursor)
         current = self.rules.version.hash
         return listing(
             [
