@@ -71,6 +71,7 @@ class Document:
                 problem.what,
                 problem.expected,
                 problem.nearest,
+                problem.rule,
             )
             for problem in problems
         ]

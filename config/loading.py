@@ -24,8 +24,9 @@ M = TypeVar("M", bound=BaseModel)
 class Loaded:
     """A configuration that can be used.
 
-    *routes* are the route files in order, *documents* the same files with the places of everything in them. *files*
-    holds the SHA-256 of every file that was read, secrets included.
+    *routes* are the route files in order, *documents* the same files with the places of everything in them. *main* is
+    the configuration itself in this form, *texts* are the files of templates. *files* holds the SHA-256 of every file
+    that was read, secrets included.
     """
 
     path: FilePath
@@ -34,6 +35,8 @@ class Loaded:
     documents: tuple[Document, ...]
     templates: Mapping[str, Template]
     files: Mapping[FilePath, str] = field(repr=False)
+    main: Document
+    texts: tuple[Document, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,9 @@ def attempt(
     files |= listed_routes.unread | listed_templates.unread
     if faults or settings is None:
         return Attempt(None, tuple(faults), files)
-    loaded = Loaded(main.path, settings, tuple(usable), listed_routes.documents, templates, files)
+    loaded = Loaded(
+        main.path, settings, tuple(usable), listed_routes.documents, templates, files, main, listed_templates.documents
+    )
     faults = prove(loaded) if prove else []
     return Attempt(None if faults else loaded, tuple(faults), files)
 
