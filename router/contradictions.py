@@ -6,19 +6,18 @@ from collections.abc import Iterator, Sequence
 
 from config.faults import Problem, dotted
 from config.routes import RouteFile
-from config.settings import Settings
 from router.formulas import impossible
 from router.levels import Placed, place
-from router.pieces import Piece
+from router.pieces import Anatomist, Piece
 
 RULE = "never-holds"
 EXPECTED = "conditions that can hold at once"
 
 
-def contradictions(files: Sequence[RouteFile], settings: Settings) -> list[tuple[int, Problem]]:
+def contradictions(files: Sequence[RouteFile], anatomist: Anatomist) -> list[tuple[int, Problem]]:
     """Return every condition of *files* that never holds, with the number of its file."""
     found: list[tuple[int, Problem]] = []
-    level = place(files, settings)
+    level = place(files, anatomist)
     while level:
         # What is inside a route that never matches never matches either: saying it once is enough.
         sound = []

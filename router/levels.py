@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from config.faults import Path
 from config.routes import Route, RouteFile, speaks_of_events
-from config.settings import Settings
 from router.formulas import Formula, Literal
 from router.pieces import Anatomist, Piece
 
@@ -45,9 +44,8 @@ class Placed:
             yield from self.around.outwards
 
 
-def place(files: Sequence[RouteFile], settings: Settings) -> list[Placed]:
+def place(files: Sequence[RouteFile], anatomist: Anatomist) -> list[Placed]:
     """Return the top level of the routes of *files*."""
-    anatomist = Anatomist(settings.timezone, {name: channel.kind for name, channel in settings.channels.items()})
     top: list[Placed] = []
     for file, content in enumerate(files):
         for number, route in enumerate(content.routes):

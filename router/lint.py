@@ -7,7 +7,7 @@ which `huiliu check` prints. Pure, but for what it is given.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from config.templates import ANY_LANGUAGE
 from router.compilation import instant
 from router.hiding import hidden
 from router.levels import Placed, every, place
+from router.pieces import Anatomist
 from router.redundancy import redundancies
 from router.rules import compile_routes
 from router.staffing import staffing
@@ -42,7 +43,8 @@ def lint(loaded: Loaded, now: int) -> list[Fault]:
 
     *now* is in milliseconds since 1970 UTC: reviews become due, and moments pass.
     """
-    top = place(loaded.routes, loaded.settings)
+    kinds = {name: channel.kind for name, channel in loaded.settings.channels.items()}
+    top = place(loaded.routes, Anatomist(loaded.settings.timezone, kinds))
     lost: set[Placed] = set()
     found: list[Finding] = []
     for placed, problem in hidden(top):
@@ -52,7 +54,7 @@ def lint(loaded: Loaded, now: int) -> list[Fault]:
     for placed in every(top):
         page = loaded.documents[placed.file]
         found += [(page, problem) for problem in _route(placed, loaded, now)]
-    found += _untested(loaded, top, lost)
+    found += _untested(loaded, top, lost, kinds)
     found += _test_names(loaded)
     found += staffing(loaded, now)
     faults = [replace(fault, severity="warning") for page, problem in found for fault in page.faults([problem])]
@@ -187,9 +189,8 @@ def _dates(placed: Placed, settings: Settings, now: int) -> Iterator[Problem]:
             yield Problem((*path, "at", "before"), what, "a moment to come", rule="past-moment")
 
 
-def _untested(loaded: Loaded, top: Iterable[Placed], lost: set[Placed]) -> Iterator[Finding]:
+def _untested(loaded: Loaded, top: Iterable[Placed], lost: set[Placed], kinds: Mapping[str, str]) -> Iterator[Finding]:
     settings = loaded.settings
-    kinds = {name: channel.kind for name, channel in settings.channels.items()}
     tree = compile_routes(loaded.routes, settings.hours, timezone=settings.timezone)
     results = run_tests(tree, loaded.routes, kinds=kinds, timezone=settings.timezone)
     covered = {name for result in results for name in result.decision.routes}
