@@ -143,6 +143,11 @@ def _models(documents: Sequence[Document], model: type[M]) -> tuple[list[M | Non
     values: list[M | None] = []
     faults: list[Fault] = []
     for document in documents:
+        if document.root is None:
+            # Nothing could be read: that what was not read is missing, too, need not be said.
+            values.append(None)
+            faults += document.flaws
+            continue
         examined = validation.examine(document, model)
         values.append(None if document.flaws else examined.value)
         faults += in_order([*document.flaws, *document.faults(examined.problems)])

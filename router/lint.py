@@ -19,6 +19,7 @@ from config.settings import Settings
 from config.templates import ANY_LANGUAGE
 from router.compilation import instant
 from router.hiding import hidden
+from router.inheritance import inherited, needless
 from router.levels import Placed, every, place
 from router.pieces import Anatomist
 from router.redundancy import redundancies
@@ -34,7 +35,6 @@ RULES = (
 )  # fmt: skip
 
 Finding = tuple[Document, Problem]
-ONCE = ("team", "agent", "priority", "stage", "sla", "risk", "survey")
 WORKED = ("team", "agent", "acknowledge", "survey", "skills", "sla")
 
 
@@ -63,70 +63,23 @@ def lint(loaded: Loaded, now: int) -> list[Fault]:
 
 
 def _route(placed: Placed, loaded: Loaded, now: int) -> Iterator[Problem]:
+    default = {key for file in loaded.routes if file.default is not None for key in file.default.model_fields_set}
     yield from redundancies(placed)
-    yield from _going_on(placed)
-    yield from _fields(placed, loaded)
+    yield from needless(placed, default)
+    yield from _fields(placed, loaded.settings)
     yield from _languages(placed, loaded)
     yield from _dates(placed, loaded.settings, now)
 
 
-def _going_on(placed: Placed) -> Iterator[Problem]:
-    # At the top, going on leads to the default. Inside a route nothing follows the last one.
-    if placed.route.goes_on and placed.around is not None and placed.number == len(placed.level) - 1:
-        yield Problem(
-            (*placed.path, "continue"),
-            f'nothing follows route "{placed.route.name}" for it to go on to',
-            "no `continue`",
-            key=True,
-            rule="goes-nowhere",
-        )
-
-
-def _fields(placed: Placed, loaded: Loaded) -> Iterator[Problem]:
-    fields, path = placed.route.set, (*placed.path, "set")
-    given = dict(written(fields))
-    outer = _inherited(placed)
+def _fields(placed: Placed, settings: Settings) -> Iterator[Problem]:
+    given = dict(written(placed.route.set))
     if given.get("ignore") is not None:
         for key in WORKED:
             if given.get(key) is not None:
                 what = f'"{key}" is set for a message that is ignored'
-                yield Problem((*path, key), what, "one of the two", key=True, rule="ignored-but-assigned")
-    for key, value in given.items():
-        if value is None and key not in outer and not _collected_before(placed, key):
-            what = f'"{key}" takes back what no route before has set'
-            yield Problem((*path, key), what, "a value, or nothing", key=True, rule="takes-back-nothing")
-        elif value is not None and key in ONCE and outer.get(key) == value and not _collected_beside(placed, key):
-            what = f'"{key}" is {value} already, from the route around it'
-            yield Problem((*path, key), what, "to be left out", key=True, rule="inherited-already")
-    yield from _people(placed, {**outer, **given}, given, loaded.settings)
-
-
-def _inherited(placed: Placed) -> dict[str, object]:
-    """Return what the routes around *placed* set."""
-    fields: dict[str, object] = {}
-    for outer in reversed(list(placed.outwards)):
-        fields |= dict(written(outer.route.set))
-    return fields
-
-
-def _collected_before(placed: Placed, key: str) -> bool:
-    """Tell whether a route that goes on, tried before this one, may have set *key*."""
-    return any(
-        key in each.route.set.model_fields_set
-        for level in (placed, *placed.outwards)
-        for before in level.level[: level.number]
-        if before.route.goes_on
-        for each in every([before])
-    )
-
-
-def _collected_beside(placed: Placed, key: str) -> bool:
-    return any(
-        key in each.route.set.model_fields_set
-        for before in placed.level[: placed.number]
-        if before.route.goes_on
-        for each in every([before])
-    )
+                path = (*placed.path, "set", key)
+                yield Problem(path, what, "one of the two", key=True, rule="ignored-but-assigned")
+    yield from _people(placed, {**inherited(placed), **given}, given, settings)
 
 
 def _people(

@@ -9,6 +9,7 @@ import datetime as dt
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -42,7 +43,13 @@ def many(value: Any) -> list[Any]:
 def folded(text: str) -> str:
     """Fold by hand: what shows nothing, width and case, then each character on its own."""
     seen = "".join(char for char in text if char not in SHOWS_NOTHING)
-    return "".join(T2S.convert(char) for char in unicodedata.normalize("NFKC", seen).casefold())
+    return "".join(map(simplified, unicodedata.normalize("NFKC", seen).casefold()))
+
+
+@cache
+def simplified(char: str) -> str:
+    """Return the simplified form of a character, for itself."""
+    return str(T2S.convert(char))
 
 
 def text_holds(rule: Any, text: str) -> bool:
