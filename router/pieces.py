@@ -126,9 +126,9 @@ def _other(key: str, value: Any, path: Path) -> Piece:
 
 
 def _places(value: written_as.Words, path: Path) -> list[tuple[str, Path]]:
-    if isinstance(value, str):
-        return [(value, path)]
-    return [(word, (*path, number)) for number, word in enumerate(value)]
+    if isinstance(value, tuple):
+        return [(word, (*path, number)) for number, word in enumerate(value)]
+    return [(word, path) for word in several(value)]
 
 
 def _listed(
