@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from config.conditions import several, walk
 from config.faults import Path, Problem, dotted
@@ -64,7 +64,7 @@ def _inside(piece: Piece) -> Iterator[Problem]:
         yield from _inside(part)
 
 
-def _beside(parts: Sequence[Piece], covered) -> Iterator[Problem]:  # type: ignore[no-untyped-def]
+def _beside(parts: Sequence[Piece], covered: Callable[[Formula, list[Formula]], bool]) -> Iterator[Problem]:
     """Find parts that the others cover; of two that cover each other, the later one."""
     left = list(parts)
     for part in reversed(parts):
