@@ -28,7 +28,7 @@ import router.assignment
 from config import commands as config_commands
 from config.channels import Unavailable as KindUnavailable
 from config.channels import UnknownKind as NoSuchKind
-from config.faults import ConfigError, Fault
+from config.faults import ConfigError, Fault, nearest
 from config.loading import Attempt, Loaded, attempt, load, partial_settings
 from config.reload import Live
 from config.settings import Settings
@@ -72,6 +72,7 @@ from outbox.worker import Worker
 from router import commands as router_commands
 from router.assignment import Assigner, crews
 from router.endpoints import Routing
+from router.lint import RULES, lint
 from router.proof import Proof
 from router.proof_endpoints import ERRORS, Proving
 from router.reader import Router
@@ -684,10 +685,30 @@ def command_line() -> typer.Typer:
         raise typer.Exit(config_commands.init(directory, locale=locale()))
 
     @app.command()
-    def check(files: Annotated[list[str] | None, typer.Argument()] = None, as_json: AsJson = False) -> None:
+    def check(
+        files: Annotated[list[str] | None, typer.Argument()] = None,
+        strict: Annotated[bool, typer.Option("--strict", help="warnings are faults / 提醒也算错误")] = False,
+        ignored: Annotated[
+            list[str] | None, typer.Option("--ignore", metavar="RULE", help="no such warnings / 不要这种提醒")
+        ] = None,
+        as_json: AsJson = False,
+    ) -> None:
         """Check configuration and routes. / 检查配置与路由。"""
-        config = str(chosen["config"])
-        code = config_commands.check(files or [], kinds, config=config, prove=prove, as_json=as_json, locale=locale())
+        for rule in ignored or []:
+            if rule not in RULES:
+                hint = nearest(rule, RULES)
+                print(f"no rule {rule!r}" + (f" (did you mean {hint}?)" if hint else ""), file=sys.stderr)
+                raise typer.Exit(2)
+        code = config_commands.check(
+            files or [],
+            kinds,
+            config=str(chosen["config"]),
+            prove=prove,
+            lint=lambda loaded: [each for each in lint(loaded, now_ms()) if each.rule not in (ignored or [])],
+            strict=strict,
+            as_json=as_json,
+            locale=locale(),
+        )
         raise typer.Exit(code)
 
     @app.command()

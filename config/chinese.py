@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from config import remarks
 from config.faults import Fault
 
 SENTENCES = {
@@ -213,16 +214,17 @@ def said(fault: Fault) -> str:
     what = translated(fault.what)
     expected = f"；应为 {_expected(fault.expected)}" if fault.expected else ""
     nearest = f"；是不是 {fault.nearest}？" if fault.nearest else ""
-    return f"{where}{path}{what}{expected}{nearest}"
+    rule = f" [{fault.rule}]" if fault.rule else ""
+    return f"{where}{path}{what}{expected}{nearest}{rule}"
 
 
 def translated(sentence: str) -> str:
     """Return *sentence* in Chinese, or as it is when it is none of ours."""
-    return _matched(sentence, tuple(SENTENCES.items())) or sentence
+    return _matched(sentence, (*SENTENCES.items(), *remarks.SENTENCES.items())) or sentence
 
 
 def _expected(text: str) -> str:
-    known = _matched(text, tuple(EXPECTATIONS.items()))
+    known = _matched(text, (*EXPECTATIONS.items(), *remarks.EXPECTATIONS.items()))
     return known or re.sub(r", | or ", "、", text) if " " in text else known or text
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,15 @@ from config import chinese, schema, starting, validation
 from config.channels import Kinds
 from config.documents import Document, parse
 from config.faults import Fault, nearest
-from config.loading import Attempt, Prove, attempt, candidate, in_order
+from config.loading import Attempt, Loaded, Prove, attempt, candidate, in_order
 from config.routes import RouteFile
 from config.settings import Settings
 from config.templates import TemplateFile
 
 FINE, NO, CANNOT_TELL = 0, 1, 2
+
+Lint = Callable[[Loaded], list[Fault]]
+"""Looks for what can be used and is probably not meant; its faults are warnings."""
 
 _SAID = {
     "en": {
@@ -33,6 +36,7 @@ _SAID = {
         "cannot write": "cannot write: {}",
         "fine": "{}: fine",
         "faults": "{} fault(s)",
+        "warnings": "{} warning(s)",
         "unknown": "there is no schema {}; schemas are {}",
     },
     "zh-CN": {
@@ -42,6 +46,7 @@ _SAID = {
         "cannot write": "无法写入：{}",
         "fine": "{}：没有问题",
         "faults": "共 {} 处错误",
+        "warnings": "共 {} 条提醒",
         "unknown": "没有名为 {} 的 schema；可用：{}",
     },
 }
@@ -68,6 +73,8 @@ def check(
     *,
     config: str = "huiliu.yaml",
     prove: Prove | None = None,
+    lint: Lint | None = None,
+    strict: bool = False,
     as_json: bool = False,
     locale: str = "en",
     environ: Mapping[str, str] | None = None,
@@ -75,15 +82,17 @@ def check(
     """Check *files*, or *config* if none are given, and print every fault on a line of its own.
 
     A file may be a configuration, which is checked with all files it names, or a file of routes or texts. With
-    *as_json* the faults are printed as one list of objects. 1 if there is a fault, 2 if a file cannot be read.
+    *as_json* the faults are printed as one list of objects. 1 if there is a fault, 2 if a file cannot be read. What
+    *lint* finds in a configuration that can be used is printed too, and is a fault only if *strict*.
     """
     code = FINE
     found: list[Fault] = []
     for file in files or [config]:
         document = parse(file, environ=environ)
-        faults = _faults(document, kinds, prove, config, environ)
+        faults = _faults(document, kinds, prove, lint, config, environ)
         found += [fault for fault in faults if fault not in found]
-        code = max(code, CANNOT_TELL if not document.sha256 else NO if faults else FINE)
+        wrong = any(strict or fault.severity == "error" for fault in faults)
+        code = max(code, CANNOT_TELL if not document.sha256 else NO if wrong else FINE)
         if not faults and not as_json:
             print(_say(locale, "fine", file))
     if as_json:
@@ -91,8 +100,9 @@ def check(
         return code
     for fault in found:
         print(chinese.said(fault) if locale == "zh-CN" else fault)
-    if found:
-        print(_say(locale, "faults", len(found)), file=sys.stderr)
+    for key, severity in (("faults", "error"), ("warnings", "warning")):
+        if count := sum(fault.severity == severity for fault in found):
+            print(_say(locale, key, count), file=sys.stderr)
     return code
 
 
@@ -111,24 +121,30 @@ def print_schema(kinds: Mapping[str, type[BaseModel]], which: str = "huiliu", *,
 
 
 def _faults(
-    document: Document, kinds: Kinds, prove: Prove | None, config: str, environ: Mapping[str, str] | None
+    document: Document,
+    kinds: Kinds,
+    prove: Prove | None,
+    lint: Lint | None,
+    config: str,
+    environ: Mapping[str, str] | None,
 ) -> list[Fault]:
     """Return what is wrong with *document*, of whichever sort it is."""
+
+    def doubts(loaded: Loaded | None) -> list[Fault]:
+        return lint(loaded) if lint is not None and loaded is not None else []
+
     if document.root is None:
         return list(document.flaws)
     # A file that the configuration names is checked as a part of it, so that names it uses are known.
     whole = attempt(config, kinds, environ=environ, prove=prove) if Path(config).exists() else None
     if whole is not None and document.path in whole.files and document.path != Path(config).absolute():
-        faults = [*whole.faults, *_watched(whole)]
-        return [fault for fault in faults if Path(fault.file).absolute() == document.path]
+        every = [*whole.faults, *_watched(whole), *doubts(whole.loaded)]
+        return [fault for fault in every if Path(fault.file).absolute() == document.path]
     model = _sort(document)
     if model is Settings:
         result = attempt(document.file, kinds, environ=environ, prove=prove)
-        return [
-            *result.faults,
-            *_watched(result),
-            *_broken(document, result.loaded.settings if result.loaded else None),
-        ]
+        broken = _broken(document, result.loaded.settings if result.loaded else None)
+        return [*result.faults, *_watched(result), *broken, *doubts(result.loaded)]
     if model is RouteFile and whole is not None and whole.loaded is not None:
         return list(candidate(whole.loaded, [document], prove=prove).faults)
     examined = validation.examine(document, model)

@@ -88,6 +88,16 @@ def moment(text: str) -> dt.datetime:
         raise Wrong("{value} is no moment", expected=expected) from None
 
 
+def day(text: str) -> dt.date:
+    """Parse ``2026-12-31``. Raises `Wrong`."""
+    try:
+        if _MOMENT.fullmatch(text) is None:
+            raise ValueError
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise Wrong("{value} is not a date", expected="a date like 2026-12-31") from None
+
+
 def checked(parse: Callable[[Any], object]) -> AfterValidator:
     """Refuse, when the file is read, what *parse* cannot read; the text itself is what is kept."""
 

@@ -73,6 +73,7 @@ class Document:
                 problem.what,
                 problem.expected,
                 problem.nearest,
+                problem.rule,
             )
             for problem in problems
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 Path = tuple[str | int, ...]
 
@@ -15,7 +16,8 @@ LISTED = 16
 class Problem:
     """Something wrong at *path* inside one document, before anybody knows in which line that is.
 
-    *key* says that the last step of the path, the key itself, is wrong rather than its value.
+    *key* says that the last step of the path, the key itself, is wrong rather than its value. *rule* names the check
+    that found it, where an admin may want to look it up.
     """
 
     path: Path
@@ -23,11 +25,15 @@ class Problem:
     expected: str = ""
     nearest: str = ""
     key: bool = False
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A problem with its place: prints as ``file:line:column: path: what; expected …; did you mean …?``."""
+    """A problem with its place: prints as ``file:line:column: path: what; expected …; did you mean …? [rule]``.
+
+    An *error* refuses the files; a *warning* is for the admin to judge.
+    """
 
     file: str
     line: int
@@ -36,13 +42,16 @@ class Fault:
     what: str
     expected: str = ""
     nearest: str = ""
+    rule: str = ""
+    severity: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}: "
         path = f"{self.path}: " if self.path else ""
         expected = f"; expected {self.expected}" if self.expected else ""
         nearest = f"; did you mean {self.nearest}?" if self.nearest else ""
-        return f"{where}{path}{self.what}{expected}{nearest}"
+        rule = f" [{self.rule}]" if self.rule else ""
+        return f"{where}{path}{self.what}{expected}{nearest}{rule}"
 
 
 class ConfigError(Exception):

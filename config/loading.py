@@ -28,9 +28,9 @@ M = TypeVar("M", bound=BaseModel)
 class Loaded:
     """A configuration that can be used.
 
-    *routes* are the route files in order, *documents* the same files with the places of everything in them. *files*
-    holds the SHA-256 of every file that was read, secrets included. *shadow* are the routes that are only watched,
-    None if there are none.
+    *routes* are the route files in order, *documents* the same files with the places of everything in them. *main* is
+    the configuration itself in this form, *texts* are the files of templates. *files* holds the SHA-256 of every file
+    that was read, secrets included. *shadow* are the routes that are only watched, None if there are none.
     """
 
     path: FilePath
@@ -39,6 +39,8 @@ class Loaded:
     documents: tuple[Document, ...]
     templates: Mapping[str, Template]
     files: Mapping[FilePath, str] = field(repr=False)
+    main: Document
+    texts: tuple[Document, ...]
     shadow: Candidate | None = None
 
 
@@ -117,7 +119,9 @@ def attempt(
     files |= {document.path: document.sha256 for document in listed_shadow.documents} | listed_shadow.unread
     if faults or settings is None:
         return Attempt(None, tuple(faults), files)
-    loaded = Loaded(main.path, settings, tuple(usable), listed_routes.documents, templates, files)
+    loaded = Loaded(
+        main.path, settings, tuple(usable), listed_routes.documents, templates, files, main, listed_templates.documents
+    )
     faults = prove(loaded) if prove else []
     if faults:
         return Attempt(None, tuple(faults), files)
@@ -193,6 +197,11 @@ def _models(documents: Sequence[Document], model: type[M]) -> tuple[list[M | Non
     values: list[M | None] = []
     faults: list[Fault] = []
     for document in documents:
+        if document.root is None:
+            # Nothing could be read: that what was not read is missing, too, need not be said.
+            values.append(None)
+            faults += document.flaws
+            continue
         examined = validation.examine(document, model)
         values.append(None if document.flaws else examined.value)
         faults += in_order([*document.flaws, *document.faults(examined.problems)])

@@ -17,6 +17,7 @@ from config.conditions import (
     Status,
     Words,
     checked,
+    day,
     moment,
     several,
     walk,
@@ -81,6 +82,10 @@ class Route(Section):
     """Collect what this route decides and go on to the next one."""
     routes: tuple[Route, ...] = ()
     """Routes that are tried if this one matches; they inherit what it decides and may override it."""
+    owner: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """Who answers for this route."""
+    review_by: Annotated[str, checked(day)] | None = None
+    """The last day on which nobody has to look at it again: 2026-12-31. Decides nothing; `huiliu check` reminds."""
 
 
 class TrialContact(Section):

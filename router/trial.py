@@ -13,6 +13,8 @@ from config.loading import Loaded
 from config.routes import RouteFile, RouteTest, TrialMessage
 from config.values import duration
 from router.compilation import instant
+from router.contradictions import contradictions
+from router.pieces import Anatomist
 from router.rules import ConversationFacts, Decision, Facts, Tree, compile_routes, decide
 
 # A Wednesday without anything special: an example without `at` must not pass by day and fail by night.
@@ -73,10 +75,12 @@ def run_tests(
 
 
 def prove(loaded: Loaded) -> list[Fault]:
-    """Return a fault for everything that an example of the route files expects and does not get."""
+    """Return a fault for every condition that never holds; if there is none, for every example that fails."""
     settings = loaded.settings
-    tree = compile_routes(loaded.routes, settings.hours, timezone=settings.timezone)
     kinds = {name: channel.kind for name, channel in settings.channels.items()}
+    if found := contradictions(loaded.routes, Anatomist(settings.timezone, kinds)):
+        return [fault for number, problem in found for fault in loaded.documents[number].faults([problem])]
+    tree = compile_routes(loaded.routes, settings.hours, timezone=settings.timezone)
     return [
         fault
         for result in run_tests(tree, loaded.routes, kinds=kinds, timezone=settings.timezone)

@@ -124,6 +124,8 @@ def test_check_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
             "what": "unknown key",
             "expected": "url, path or durability",
             "nearest": "durability",
+            "rule": "",
+            "severity": "error",
         }
     ]
 
@@ -245,3 +247,32 @@ def test_routes_in_the_shadow_are_checked_too(tmp_path: Path, capsys: pytest.Cap
     loaded = load(config, kinds, environ={}, prove=prove)
     assert loaded.shadow is not None
     assert (None, 1) == (loaded.shadow.loaded, len(loaded.shadow.faults))
+
+
+def test_check_prints_warnings_and_fails_only_if_strict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What lint finds is printed like a fault; it is one only where the admin asks for that."""
+    file = written(tmp_path, "huiliu.yaml", "locale: en\n")
+
+    def lint(_: Loaded) -> list[Fault]:
+        return [Fault(file, 1, 1, "locale", "this is doubtful", "doubt", rule="doubtful", severity="warning")]
+
+    assert commands.check([file], kinds, lint=lint, environ={}) == 0
+    assert commands.check([file], kinds, lint=lint, strict=True, environ={}) == 1
+    assert commands.check([file], kinds, lint=lint, as_json=True, environ={}) == 0
+    printed = capsys.readouterr()
+    line = f"{file}:1:1: locale: this is doubtful; expected doubt [doubtful]\n"
+    assert printed.out.startswith(line * 2)
+    assert json.loads(printed.out.removeprefix(line * 2))[0]["severity"] == "warning"
+    assert printed.err == "1 warning(s)\n" * 2
+
+
+def test_lint_looks_at_the_files_that_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A part of a configuration is shown what lint finds in it, and not what it finds elsewhere."""
+    main = written(tmp_path, "huiliu.yaml", f"teams: {{a: {{name: A}}}}\nroutes: {tmp_path}/routes.yaml\n")
+    part = written(tmp_path, "routes.yaml", "default: {team: a}\n")
+
+    def lint(loaded: Loaded) -> list[Fault]:
+        return [Fault(str(file), 1, 1, "", "doubtful", severity="warning") for file in (main, loaded.documents[0].file)]
+
+    assert commands.check([part], kinds, config=main, lint=lint, environ={}) == 0
+    assert capsys.readouterr().out == f"{part}:1:1: doubtful\n"

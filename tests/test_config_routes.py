@@ -375,7 +375,7 @@ FAULTS: list[tuple[str, str, str, str, str, str]] = [
         "3:35",
         "routes[0].contiune",
         "unknown key",
-        "name, when, set, continue or routes",
+        "name, when, set, continue, routes, owner or review_by",
         "continue",
     ),
     (

@@ -99,7 +99,7 @@ def test_every_word_is_documented(page: str) -> None:
 
 def test_the_explanation_on_the_page_is_real(tmp_path: Path) -> None:
     """The sample of an explanation is what the first example really says."""
-    shown = re.search(r"```text\n(.*?)```", ENGLISH, re.DOTALL)
+    shown = re.search(r"```text\n(├.*?)```", ENGLISH, re.DOTALL)
     tree = compile_routes([load(tmp_path, BLOCKS[0])], {})
     told = narrate(explain(tree, message("我要退款")), SHANGHAI)
 
