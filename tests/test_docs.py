@@ -36,6 +36,7 @@ PAIRS = [
     (ROOT / "README.md", ROOT / "README.zh-CN.md"),
     (DOCS / "operating.md", DOCS / "operating.zh-CN.md"),
     (DOCS / "routing.md", DOCS / "routing.zh-CN.md"),
+    (DOCS / "assignment.md", DOCS / "assignment.zh-CN.md"),
 ]
 GROUP = typer.main.get_command(command_line())
 SECRET = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"  # fits an EncodingAESKey, too
