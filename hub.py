@@ -70,14 +70,19 @@ from outbox.deliveries import Deliveries, NoDelivery, NotNow
 from outbox.endpoints import Outbox
 from outbox.worker import Worker
 from router import commands as router_commands
-from router.assignment import Assigner, crews
+from router import staff_commands
+from router.assignment import Assigner
+from router.crews import roster
 from router.endpoints import Routing
 from router.lint import RULES, lint
+from router.overdue import Overdue
+from router.presence import Presences
 from router.proof import Proof
 from router.proof_endpoints import ERRORS, Proving
 from router.reader import Router
 from router.replays import Replays
 from router.ruleset import Rules, prepare
+from router.staff import Staff
 from router.trial import prove
 from router.wording import fill
 
@@ -100,12 +105,11 @@ SCRIPTS = (
     deliveries.SETTLE,
     deliveries.RECEIPT,
     worker.RATE,
-    router.assignment.DRAIN,
-    router.assignment.HOLD,
+    *router.assignment.SCRIPTS,
     router.archive.KEEP,
 )
 FINISH = 6.0  # seconds; with what else a stop may wait for, it is over in ten
-MEND = 5.0
+PEERS = 5.0
 PROVE = 1.0
 LINK_LIFE = 31 * 24 * 3600  # a web chat shows its last 30 days
 
@@ -151,7 +155,26 @@ class Hub:
         self.placer = Placer(self.store)
         self.deliveries = Deliveries(self.store, self.wakes)
         self.desk = Desk(self.store, self.wakes, now_ms)
-        self.assigner = Assigner(self.store, self.desk, lambda: self._crews, now_ms)
+        self.assigner = Assigner(self.store, self.desk, lambda: self._roster, now_ms, self._locale)
+        self.presences = Presences(self.store, self.wakes, self.assigner, lambda: self._roster, now_ms)
+        self.staff = Staff(
+            self.store,
+            self.assigner,
+            self.presences,
+            lambda: self._roster,
+            lambda: self.live.current.settings,
+            now_ms,
+        )
+        overdue = Overdue(
+            self.store,
+            self.wakes,
+            self.desk,
+            self.assigner,
+            self.presences,
+            lambda: self._roster,
+            now_ms,
+            self._locale,
+        )
         self.hooks: Counter[tuple[str, str]] = Counter()
         self.worker = Worker(
             self.store,
@@ -192,6 +215,7 @@ class Hub:
                 Chore(self.wakes, "z", self.desk.wake_snoozed, now_ms).follow,
                 self.ticks.follow,
                 listening.follow,
+                overdue.follow,
             ],
         )
         self.status = Status(
@@ -216,8 +240,11 @@ class Hub:
         """Take a configuration into use, all of it at once."""
         self._rules = rules
         self.proof.use(rules)
-        self._crews = crews(loaded.settings)
+        self._roster = roster(loaded.settings)
         self._promises = Promises.of(loaded.settings)
+
+    def _locale(self) -> str:
+        return self.live.current.settings.locale
 
     async def start(self, *, shared: bool) -> None:
         """Open everything and listen. Raises `StoreError`, OSError."""
@@ -257,7 +284,7 @@ class Hub:
                 group.create_task(self.status.run(), name="status"),
                 group.create_task(self.ticks.run(), name="ticks"),
                 group.create_task(self.live.watch(), name="watch"),
-                group.create_task(self._mend(), name="mend"),
+                group.create_task(self._count_peers(), name="peers"),
                 group.create_task(self._prove(), name="proof"),
                 group.create_task(self.replays.run(), name="replays"),
             ]
@@ -366,7 +393,7 @@ class Hub:
             lambda: self.live.current.settings,
             lambda conversation: due_times(self._promises, conversation),
             self._replay,
-            self.assigner.loads,
+            self.staff.at_work,
             outbox.delivery_shapes,
             now_ms,
         )
@@ -380,9 +407,8 @@ class Hub:
         )
         accounts = sla.Accounts(self.store, lambda: self._promises, now_ms)
         proving = Proving(self.proof, self.replays, prove)
-        routes = [
-            *inbox_part.routes(), *accounts.routes(), *outbox.routes(), *routing.routes(), *proving.routes(),
-        ]  # fmt: skip
+        parts = (inbox_part, accounts, outbox, routing, proving, self.staff)
+        routes = [route for part in parts for route in part.routes()]
         extra: dict[type[Exception], tuple[int, str]] = {
             NoDelivery: (404, "There is no such delivery"),
             NotNow: (409, "That makes no sense now"),
@@ -450,18 +476,11 @@ class Hub:
         headers = {**FILE_HEADERS, "Content-Disposition": disposition, "Content-Type": safe}
         return web.Response(body=data, headers=headers)
 
-    async def _mend(self) -> None:
-        """Finish what other processes left half done, for ever."""
+    async def _count_peers(self) -> None:
+        """Look from time to time whether there is another process to wake, for ever."""
         while True:
-            await asyncio.sleep(MEND)
+            await asyncio.sleep(PEERS)
             self.wakes.alone = len(self.readers.leases.living) <= 1
-            try:
-                if self.readers.leases.held:
-                    await self.assigner.mend()
-            except StoreError:
-                log.debug("mending waits for the store")
-            except Exception:
-                log.exception("mending failed; it is tried again")
 
     async def _prove(self) -> None:
         """Say where the rules of this process stand, and what the shadow found, every second, for ever."""
@@ -518,7 +537,7 @@ class Hub:
             ),
         }
         try:
-            text = await self.status.metrics(gauges, now_ms())
+            text = await self.status.metrics(gauges, now_ms(), await self.staff.metrics())
         except StoreError:
             return web.Response(status=503, headers={"Retry-After": "2"})
         return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
@@ -744,6 +763,8 @@ def command_line() -> typer.Typer:
 
     routes = router_commands.commands(loaded, connect, locale, imagine)
     app.add_typer(routes, name="routes", help="Routes. / 路由。")
+    app.add_typer(staff_commands.agents(connect, locale), name="agents", help="Who is there. / 客服在线状态。")
+    app.add_typer(staff_commands.reports(connect, locale), name="report", help="Reports. / 报表。")
     return app
 
 

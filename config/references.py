@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from config.assigning import TOTAL
 from config.documents import Document
 from config.faults import Path, Problem, listed, nearest
 
@@ -21,6 +22,10 @@ REFERENCES = (
     (("teams", ANY, "sla"), "sla", "service level"),
     (("teams", ANY, "hours"), "hours", "opening hours"),
     (("teams", ANY, "assign", "overflow", "to"), "teams", "team"),
+    (("teams", ANY, "assign", "shifts"), "hours", "opening hours"),
+    (("teams", ANY, "assign", "shifts", ANY), "hours", "opening hours"),
+    (("agents", ANY, "shifts"), "hours", "opening hours"),
+    (("agents", ANY, "shifts", ANY), "hours", "opening hours"),
     (("agents", ANY, "notify", ANY, "channel"), "channels", "channel"),
 )
 
@@ -32,7 +37,7 @@ def problems(document: Document) -> list[Problem]:
     """
     data = document.data if isinstance(document.data, dict) else {}
     found = [problem for place in REFERENCES for problem in _dangling(document, data, *place)]
-    return [*found, *_overflows(data), *_same_tokens(data)]
+    return [*found, *_overflows(data), *_capacities(data), *_same_tokens(data)]
 
 
 def _dangling(document: Document, data: Mapping[str, Any], pattern: Path, section: str, noun: str) -> Iterator[Problem]:
@@ -70,6 +75,20 @@ def _overflows(data: Mapping[str, Any]) -> Iterator[Problem]:
     for path, value in _matches(data, ("teams", ANY, "assign", "overflow", "to"), ()):
         if value == path[1]:
             yield Problem(path, "a team cannot overflow to itself", "another team")
+
+
+def _capacities(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield every limit of a capacity that is for no channel and no kind of one."""
+    channels = data.get("channels")
+    named = channels if isinstance(channels, dict) else {}
+    kinds = [one["kind"] for one in named.values() if isinstance(one, dict) and isinstance(one.get("kind"), str)]
+    known = list(dict.fromkeys([TOTAL, *named, *kinds]))
+    for pattern in (("teams", ANY, "assign", "capacity", ANY), ("agents", ANY, "capacity", ANY)):
+        for path, _ in _matches(data, pattern, ()):
+            name = path[-1]
+            if isinstance(name, str) and name not in known:
+                what = f'there is no channel or kind "{name}"'
+                yield Problem(path, what, listed(known), nearest(name, known), key=True)
 
 
 def _same_tokens(data: Mapping[str, Any]) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationInfo, field_validator, model_validator
 
+from config.assigning import Assign, Capacity, Shifts
 from config.channels import Channel
 from config.faults import Wrong
 from config.hours import Hours
@@ -131,28 +132,6 @@ class Sla(Section):
         return self.warn_at.of(limit)
 
 
-class Overflow(Section):
-    """Another team that steps in."""
-
-    to: Name
-    """The team that takes over."""
-    after: Millis
-    """How long a conversation may wait for an agent before that."""
-
-
-class Assign(Section):
-    """How a team's conversations find their agent."""
-
-    strategy: Literal["least-busy", "round-robin", "manual"] = "least-busy"
-    """least-busy: who has the fewest open conversations; round-robin: in turn; manual: agents take them themselves."""
-    capacity: int = Field(default=8, ge=1, le=1000)
-    """Open conversations that one agent of the team has at most."""
-    sticky: Millis | None = None
-    """How long after their last conversation customers come back to the same agent."""
-    overflow: Overflow | None = None
-    """Which team takes over when nobody is free."""
-
-
 class Team(Section):
     """A group of agents that owns conversations."""
 
@@ -202,8 +181,13 @@ class Agent(Section):
     """Languages this person answers in."""
     notify: tuple[Notify, ...] = ()
     """Where this person hears of work, in order."""
-    capacity: int | None = Field(default=None, ge=0, le=1000)
-    """Open conversations at most, over all teams; by default what the team says."""
+    capacity: Capacity | None = None
+    """Open conversations at most, over all teams: a number, or `total` and channels or kinds; by default what the team
+    says."""
+    weight: int = Field(default=1, ge=1, le=100)
+    """How often this person's turn comes in a team whose strategy is weighted."""
+    shifts: Shifts = ()
+    """When this person works: names of `hours`; by default what the team says."""
 
     @model_validator(mode="after")
     def _has_an_address(self) -> Agent:

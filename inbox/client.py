@@ -56,6 +56,10 @@ class Client:
         """POST below /api/v1. Raises `NoHub`, `Refused`."""
         return self._call("POST", path, json.dumps(body or {}).encode())
 
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        """PUT below /api/v1. Raises `NoHub`, `Refused`."""
+        return self._call("PUT", path, json.dumps(body).encode())
+
     def _call(self, method: str, path: str, body: bytes | None) -> Any:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.base}{PREFIX}{path}", body, headers, method=method)  # noqa: S310  # our own host

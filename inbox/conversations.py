@@ -59,6 +59,10 @@ class Conversation(msgspec.Struct, frozen=True):
     messages: int = 0
     sla: str = ""
     risk: str = ""
+    skills: tuple[str, ...] = ()
+    language: str = ""
+    assigned_at: int = 0
+    why: str = ""
     route: str = ""
     handle: str = ""
     name: str = ""
@@ -95,6 +99,10 @@ FIELDS = {
     "messages": "messages",
     "sla": "sla",
     "risk": "risk",
+    "skills": "skills",
+    "language": "language",
+    "assigned_at": "assigned",
+    "why": "why",
     "route": "route",
     "handle": "handle",
     "name": "name",
@@ -105,8 +113,9 @@ FIELDS = {
 }
 NUMBERS = {
     "opened_at", "last_message_at", "last_inbound_at", "first_reply_at", "snoozed_until", "resolved_at", "messages",
-    "read_at",
+    "read_at", "assigned_at",
 }  # fmt: skip
+LISTS = {"tags", "skills"}
 
 
 def from_hash(conversation_id: str, fields: Mapping[str, str]) -> Conversation:
@@ -115,7 +124,7 @@ def from_hash(conversation_id: str, fields: Mapping[str, str]) -> Conversation:
     for name, stored in FIELDS.items():
         value = fields.get(stored)
         if value:
-            values[name] = int(value) if name in NUMBERS else tuple(value.split(",")) if name == "tags" else value
+            values[name] = int(value) if name in NUMBERS else tuple(value.split(",")) if name in LISTS else value
     return Conversation(**values)
 
 
@@ -139,10 +148,10 @@ def stepped(conversation: Conversation, what: str, at: int) -> dict[str, str]:
 
 
 def stored(values: Mapping[str, Any]) -> list[Value]:
-    """Flatten {name: value} into the hash's fields; tags are joined by commas, which no tag contains."""
+    """Flatten {name: value} into the hash's fields; lists are joined by commas, which no tag or skill contains."""
     flat: list[Value] = []
     for name, value in values.items():
-        flat += (FIELDS[name], ",".join(value) if name == "tags" else value)
+        flat += (FIELDS[name], ",".join(value) if name in LISTS else value)
     return flat
 
 

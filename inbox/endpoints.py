@@ -6,7 +6,7 @@ import base64
 import binascii
 import mimetypes
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -100,7 +100,7 @@ class Inbox:
     settings: Callable[[], Settings]
     due: Callable[[Conversation], dict[str, Any]]
     replay: Callable[[Shunted], Awaitable[str]]
-    loads: Callable[[], Awaitable[dict[str, int]]]
+    at_work: Callable[[], Awaitable[Mapping[str, dict[str, Any]]]]
     delivery_shapes: Callable[[list[tuple[int, str]]], Awaitable[list[dict[str, Any] | None]]]
     now: Callable[[], int]
 
@@ -320,7 +320,7 @@ class Inbox:
         )
 
     async def list_agents(self, _: Ask) -> web.Response:
-        loads = await self.loads()
+        at_work = await self.at_work()
         settings = self.settings()
         return listing(
             [
@@ -330,7 +330,7 @@ class Inbox:
                     "teams": [team for team, one in settings.teams.items() if name in one.members],
                     "skills": list(agent.skills),
                     "languages": list(agent.languages),
-                    "conversations": loads.get(name, 0),
+                    **at_work.get(name, {}),
                 }
                 for name, agent in settings.agents.items()
             ]

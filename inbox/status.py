@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -81,13 +81,17 @@ class Status:
         if known:
             channel.last_event_at = max(channel.last_event_at, int(msgspec.json.decode(known)["last_event_at"]))
 
-    async def metrics(self, gauges: Mapping[str, tuple[str, float]], now: int) -> bytes:
+    async def metrics(
+        self, gauges: Mapping[str, tuple[str, float]], now: int, more: Sequence[GaugeMetricFamily] = ()
+    ) -> bytes:
         """Return everything in the Prometheus text format; *gauges* are name -> (help, value) of this process.
+
+        *more* are families that others have read.
 
         Raises `StoreError`.
         """
         registry = CollectorRegistry()
-        registry.register(Families([*await self._families(), *plain({**gauges, **await self._progress(now)})]))
+        registry.register(Families([*await self._families(), *more, *plain({**gauges, **await self._progress(now)})]))
         return generate_latest(registry)
 
     async def _progress(self, now: int) -> dict[str, tuple[str, float]]:

@@ -10,8 +10,9 @@ from inbox.log import Entry
 from inbox.partitions import key, tag
 from inbox.store import Store
 
-MESSAGES = frozenset("mons")
+MESSAGES = frozenset("monsa")
 DECISIONS = frozenset("d")
+TRAIL = DECISIONS | frozenset("a")  # with who was given the conversation, and why
 CHUNK = 200
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -44,15 +44,28 @@ class Desk:
         self._now = now
 
     async def assign(
-        self, conversation_id: str, actor: Actor, *, team: str | None = None, agent: str | None = None, reason: str = ""
+        self,
+        conversation_id: str,
+        actor: Actor,
+        *,
+        team: str | None = None,
+        agent: str | None = None,
+        reason: str = "",
+        more: Mapping[str, Any] | None = None,
+        only: Callable[[Conversation], bool] = lambda _: True,
     ) -> Conversation:
         """Give a conversation to a team, to an agent ("" = to nobody), or both.
+
+        *more* goes into the log with it. Nothing happens unless *only* is true of the conversation as it stands in the
+        moment of the change; the conversation that is returned tells.
 
         Raises, like every method here, `UnknownId`, `NoConversation`, `Conflict` (changed again and
         again meanwhile) or `StoreError`.
         """
 
         def change(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
+            if not only(now):
+                return {}, {}
             values: dict[str, Any] = {}
             if team is not None:
                 values["team"] = team
@@ -62,7 +75,8 @@ class Desk:
                 values["agent"] = ""
             if actor.kind != HUB.kind:
                 values["route"] = ""  # a person has decided; no later greeting or keyword undoes that by itself
-            return values, {**values, "from_team": now.team, "from_agent": now.agent, "reason": reason}
+            told = {**values, "from_team": now.team, "from_agent": now.agent, "reason": reason, **(more or {})}
+            return {**values, "why": reason, "assigned_at": self._now()}, told
 
         return await self._change(conversation_id, actor, "assigned", change)
 
@@ -187,7 +201,12 @@ class Desk:
         logged: list[tuple[str, list[Value]]] = []
         if event:
             fields: list[Value] = ["t", logbook.STATE, "c", place.key, "ev", event, "at", self._now()]
-            logged = [("s", [*fields, "au", encode(actor), "b", msgspec.json.encode(story).decode()])]
+            logged = [
+                (
+                    "a" if event == "assigned" else "s",
+                    [*fields, "au", encode(actor), "b", msgspec.json.encode(story).decode()],
+                )
+            ]
         done = await commit(
             self._store,
             place.partition,

@@ -1,11 +1,12 @@
 """Who gets the next conversation of a team: fair, within capacity, oldest first, the same for all processes.
 
-All loads live in one slot, so choosing and counting is one step. A conversation learns its agent in
+All queues and loads live in one slot, so choosing and counting is one step. A conversation learns its agent in
 a second step; between the two it stands in a list of hand-offs, which is gone through again and again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,122 +15,236 @@ from typing import Any
 
 import msgspec
 
-from config.settings import Settings
-from inbox.conversations import Conversation, NoConversation, load
+from inbox.conversations import PRIORITIES, Conversation, NoConversation, load
 from inbox.partitions import shared_key
 from inbox.store import Script, Store
 from inbox.work import HUB, Desk
+from router import reasons
+from router.crews import Crew, Roster
+from router.reasons import Reason
 
 log = logging.getLogger(__name__)
 
 GROUP = "agents"
-DRAIN = Script.load(Path(__file__).parent / "drain.lua")
-HOLD = Script.load(Path(__file__).parent / "hold.lua")
+FOLDER = Path(__file__).parent
 STALE_HANDOFF = 5_000
-AUTOMATIC = frozenset({"least-busy", "round-robin"})
+AT_ONCE = 100  # what one run of the script hands out at most: the store does nothing else meanwhile
+LANE = 1 << 42  # as in crew.lua: a rank is (urgent 0 … low 3) * LANE + since
+
+
+def script(name: str) -> Script:
+    """Read one of the scripts of assignment with what they all share."""
+    shared, own = (FOLDER / f"{part}.lua" for part in ("crew", name))
+    return Script(shared.read_text(encoding="utf-8") + own.read_text(encoding="utf-8"), name)
+
+
+DRAIN, HOLD, ANSWER, TOLD = script("drain"), script("hold"), script("answer"), script("told")
+PRESENCE, SETTLE, UPGRADE = script("presence"), script("settle"), script("upgrade")
+SCRIPTS = (DRAIN, HOLD, ANSWER, TOLD, PRESENCE, SETTLE, UPGRADE)
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
-    """A team as assignment sees it: *members* with their capacity, in the order of the file."""
+class Queue:
+    """Who waits for an agent of a team: how many, and since when the oldest does (ms, 0 = nobody waits)."""
 
-    name: str
-    strategy: str
-    members: tuple[tuple[str, int], ...]
+    team: str
+    count: int
+    oldest: int
 
 
 class Assigner:
     """Assigns conversations to agents."""
 
     def __init__(
-        self, store: Store, desk: Desk, crews: Callable[[], Mapping[str, Crew]], now: Callable[[], int]
+        self,
+        store: Store,
+        desk: Desk,
+        roster: Callable[[], Roster],
+        now: Callable[[], int],
+        locale: Callable[[], str] = lambda: "en",
     ) -> None:
         self._store = store
         self._desk = desk
-        self._crews = crews
+        self._roster = roster
         self._now = now
+        self._locale = locale
+        self._shifts: tuple[Roster | None, int, dict[tuple[str, ...], bool]] = (None, 0, {})
 
-    async def want(self, conversation: Conversation) -> None:
-        """Find an agent for a conversation of a team that assigns by itself, now or when one has room.
+    def hands_out(self, team: str) -> bool:
+        """Tell whether conversations of *team* get their agent from the hub."""
+        crew = self._roster().crews.get(team)
+        return crew is not None and crew.automatic
 
-        Doing it twice changes nothing. Raises `StoreError`.
-        """
-        crew = self._crews().get(conversation.team)
-        if crew is None or crew.strategy not in AUTOMATIC or not crew.members:
-            return
-        await self._drain(crew, join=(conversation.id, conversation.last_inbound_at or conversation.opened_at))
+    async def want(self, conversation: Conversation, *, back: str = "", avoid: str = "") -> None:
+        """Find an agent for a conversation of a team that assigns by itself, now or when one may have it.
 
-    async def hold(self, conversation_id: str, agent: str, team: str) -> None:
-        """Count a conversation as *agent*'s ("" = nobody's), and give the room that this makes to those who wait.
-
+        *back* is who had it before and gets it again if they may; *avoid* left it unanswered and gets it only when
+        nobody else is there. Doing it twice changes nothing; what has changed about the conversation counts.
         Raises `StoreError`.
         """
-        before = await self._store.run(HOLD, GROUP, [shared_key(GROUP, "of")], (conversation_id, agent, team))
+        crew = self._roster().crews.get(conversation.team)
+        if crew is None or not crew.automatic:
+            return
+        join = {"id": conversation.id, **asked(conversation)}
+        join.update({name: agent for name, agent in (("back", back), ("avoid", avoid)) if agent})
+        await self._drain([crew], join)
+
+    async def hold(
+        self,
+        conversation: Conversation,
+        agent: str,
+        *,
+        left: str = "",
+        over: bool = False,
+        by_hub: bool = False,
+        calm: bool = False,
+    ) -> None:
+        """Count a conversation as *agent*'s ("" = nobody's), and give the room that this makes to those who wait.
+
+        *left* is a team whose queue it may stand in. *over*: it is resolved, and its wait is forgotten. *by_hub*: it
+        goes on at once if the agent has gone offline meanwhile. *calm*: a log that is read again undoes no hand-off
+        of its team that is under way. Raises `StoreError`.
+        """
+        crew = self._roster().crews.get(conversation.team) or Crew(conversation.team, "manual")
+        ask = {
+            "now": self._now(),
+            "id": conversation.id,
+            "agent": agent,
+            "from": left or conversation.team,
+            "ask": asked(conversation),
+            "silent": crew.reassign_after,
+            "sticky": crew.sticky,
+            "over": over,
+            "hub": by_hub,
+            "calm": calm,
+        }
+        before = await self._run(HOLD, msgspec.msgpack.encode(ask))
         if before and before != agent:
             await self.offer(before)
 
+    async def answered(self, conversation_id: str, at: int) -> None:
+        """Note that an agent answered at *at*: nobody takes the conversation from them for silence.
+
+        Raises `StoreError`.
+        """
+        await self._run(ANSWER, conversation_id, at)
+
     async def offer(self, agent: str) -> None:
-        """Let the teams of *agent* hand out what waits. Raises `StoreError`."""
-        for crew in self._crews().values():
-            if crew.strategy in AUTOMATIC and any(member == agent for member, _ in crew.members):
-                await self._drain(crew)
+        """Let the teams of *agent* hand out what waits, the oldest of all of them first. Raises `StoreError`."""
+        await self._drain(self._roster().of(agent))
 
     async def mend(self) -> None:
-        """Finish hand-offs that a dead process left half done, and drain after a reload. Raises `StoreError`."""
+        """Finish hand-offs that a dead process left half done; drain after a reload or a new shift.
+
+        Raises `StoreError`.
+        """
         reply: Sequence[str] = await self._store.do(GROUP, "HGETALL", shared_key(GROUP, "handoff"))
         for conversation_id, story in zip(reply[::2], reply[1::2], strict=True):
-            team, at, agent = story.split(" ", 2)
+            team, at, agent, *why = story.split(" ", 3)
             if self._now() - int(at) > STALE_HANDOFF:
-                await self._hand_over(conversation_id, agent, team)
-        for crew in self._crews().values():
-            if crew.strategy in AUTOMATIC and crew.members:
-                await self._drain(crew)
+                await self._hand_over(conversation_id, agent, team, why[0] if why else "")
+        await self._drain(self._roster().automatic())
+
+    async def probe(self, conversation: Conversation) -> Reason | None:
+        """Say who could have a waiting or held conversation now, and why the others could not; None if nobody knows it.
+
+        Raises `StoreError`.
+        """
+        crew = self._roster().crews.get(conversation.team)
+        if crew is None:
+            return None
+        ask = {**self._asking([crew]), "probe": conversation.id}
+        [reason] = await self._run(DRAIN, msgspec.msgpack.encode(ask))
+        return reasons.parsed(reason)
 
     async def loads(self) -> dict[str, int]:
-        """Return how many conversations each agent has. Raises `StoreError`."""
-        reply = await self._store.do(GROUP, "HGETALL", shared_key(GROUP, "load"))
-        return {agent: int(count) for agent, count in zip(reply[::2], reply[1::2], strict=True)}
+        """Return how many conversations each agent has who has any. Raises `StoreError`."""
+        agents = self._roster().agents
+        counts = await self._store.many(GROUP, [("ZCARD", shared_key(GROUP, f"has:{agent}")) for agent in agents])
+        return {agent: int(count) for agent, count in zip(agents, counts, strict=True) if int(count)}
 
-    async def _drain(self, crew: Crew, join: tuple[str, int] | None = None) -> None:
-        ask: dict[str, Any] = {
-            "team": crew.name,
-            "strategy": crew.strategy,
-            "members": crew.members,
-            "now": str(self._now()),
-        }
-        if join is not None:
-            ask["join"] = (join[0], str(join[1]))
-        keys = [shared_key(GROUP, "of")]
-        given: list[str] = await self._store.run(DRAIN, GROUP, keys, (msgspec.msgpack.encode(ask),))
-        for conversation_id, agent in zip(given[::2], given[1::2], strict=True):
-            await self._hand_over(conversation_id, agent, crew.name)
+    async def queues(self) -> list[Queue]:
+        """Return who waits in each team that hands out, in the order of the file. Raises `StoreError`."""
+        crews = self._roster().automatic()
+        return list(await asyncio.gather(*(self._queue(crew.name) for crew in crews)))
 
-    async def _hand_over(self, conversation_id: str, agent: str, team: str) -> None:
-        """Tell the conversation, unless it has been resolved, taken or moved since it began to wait."""
+    async def _queue(self, team: str) -> Queue:
+        name = shared_key(GROUP, f"wait:{team}")
+        lanes = range(len(PRIORITIES))
+        firsts = [
+            ("ZRANGEBYSCORE", name, lane * LANE, f"({(lane + 1) * LANE}", "WITHSCORES", "LIMIT", 0, 1) for lane in lanes
+        ]
+        count, *found = await self._store.many(GROUP, [("ZCARD", name), *firsts])
+        return Queue(team, int(count), min((int(float(one[1])) % LANE for one in found if one), default=0))
+
+    def _asking(self, crews: Sequence[Crew]) -> dict[str, Any]:
+        """Return what drain.lua is asked about *crews* at this moment."""
+        now, roster = self._now(), self._roster()
+        known, second, on = self._shifts
+        if known is not roster or second != now // 1000:
+            on = roster.on(now)
+            self._shifts = (roster, now // 1000, on)
+        return {"now": now, "most": AT_ONCE, "teams": [crew.packed(on) for crew in crews]}
+
+    async def _run(self, which: Script, *arguments: str | bytes | float) -> Any:
+        return await self._store.run(which, GROUP, [shared_key(GROUP, "of")], arguments)
+
+    async def _drain(self, crews: Sequence[Crew], join: Mapping[str, Any] | None = None) -> None:
+        more = bool(crews)
+        while more:
+            ask = self._asking(crews)
+            if join is not None:
+                ask["join"] = join
+            more, *given = await self._run(DRAIN, msgspec.msgpack.encode(ask))
+            handed = zip(given[::4], given[1::4], given[2::4], given[3::4], strict=True)
+            await asyncio.gather(
+                *(self._hand_over(conversation, agent, team, why) for conversation, team, agent, why in handed)
+            )
+            join = None
+
+    async def _hand_over(self, conversation_id: str, agent: str, team: str, why: str) -> None:
+        """Tell the conversation, unless it has been resolved, snoozed, taken or moved since it began to wait."""
         try:
             conversation = await load(self._store, conversation_id)
         except NoConversation:
-            await self.hold(conversation_id, "", team)
+            await self.hold(Conversation(conversation_id, "", "", "", "", team=team), "", over=True)
             return
+        if conversation.agent != agent:
+            reason = reasons.parsed(why)
+            said = reasons.sentence(reason, self._locale()) if reason else f"{team}: free capacity"
+            more = {"assignment": reasons.stored(reason)} if reason else {}
+            conversation = await self._desk.assign(
+                conversation_id, HUB, agent=agent, reason=said, more=more, only=lambda now: claimable(now, team)
+            )
         if conversation.agent == agent:
-            await self._store.do(GROUP, "HDEL", shared_key(GROUP, "handoff"), conversation_id)
-        elif conversation.status == "resolved" or conversation.agent or conversation.team != team:
-            await self.hold(conversation_id, "" if conversation.status == "resolved" else conversation.agent, team)
+            await self._run(TOLD, conversation_id, agent)
         else:
-            await self._desk.assign(conversation_id, HUB, agent=agent, reason=f"{team}: free capacity")
-            await self._store.do(GROUP, "HDEL", shared_key(GROUP, "handoff"), conversation_id)
+            over = conversation.status == "resolved"
+            await self.hold(conversation, "" if over else conversation.agent, left=team, over=over)
 
 
-def crews(settings: Settings) -> dict[str, Crew]:
-    """Return the teams as assignment sees them; an agent's own capacity goes before the team's."""
+def claimable(conversation: Conversation, team: str) -> bool:
+    """Tell whether a conversation still waits for an agent of *team*."""
+    waits = conversation.status not in ("resolved", "snoozed")
+    return waits and not conversation.agent and conversation.team == team
+
+
+def asked(conversation: Conversation) -> dict[str, Any]:
+    """Return what a conversation asks for, as the scripts keep it.
+
+    It waits since its customer first wrote; after an answer or a resolution, since they wrote last.
+    """
+    answered = conversation.first_reply_at or conversation.resolved_at
+    since = conversation.last_inbound_at if answered else 0
     return {
-        name: Crew(
-            name,
-            team.assign.strategy,
-            tuple(
-                (one, capacity if (capacity := settings.agents[one].capacity) is not None else team.assign.capacity)
-                for one in team.members
-            ),
-        )
-        for name, team in settings.teams.items()
+        "t": conversation.team,
+        "s": since or conversation.opened_at,
+        "p": PRIORITIES.index(conversation.priority),
+        "ch": conversation.channel,
+        "k": conversation.kind,
+        "sk": sorted(conversation.skills),
+        "la": conversation.language,
+        "co": conversation.contact,
+        "av": [],
+        "seen": [],
     }

@@ -18,7 +18,8 @@ from inbox.log import Entry
 from inbox.partitions import parse_id
 from inbox.placing import Placer, parse
 from inbox.store import Store
-from inbox.timeline import DECISIONS, items
+from inbox.timeline import TRAIL, items
+from inbox.work import Actor
 from router import evidence, standing
 from router.archive import Archive, NoVersion
 from router.escalation import is_event, recalled
@@ -58,10 +59,10 @@ class Routing:
         ]
 
     async def trail(self, ask: Ask) -> web.Response:
-        """Every decision about a conversation, newest first, each with its verdicts."""
+        """Every decision about a conversation with its verdicts, and every assignment with its reason, newest first."""
         conversation = await load(self.store, ask.part("id"))
-        found, following = await items(self.store, conversation, DECISIONS, ask.cursor(), ask.limit())
-        return listing([await self._decision(item.entry) for item in found], following)
+        found, following = await items(self.store, conversation, TRAIL, ask.cursor(), ask.limit())
+        return listing([await self._shown(item.entry) for item in found], following)
 
     async def message_trail(self, ask: Ask) -> web.Response:
         """What was decided about one message of a customer."""
@@ -69,6 +70,9 @@ class Routing:
         if entry is None:
             raise Problem(404, "There is no decision about this message", "Only what a customer writes is routed.")
         return listing([await self._decision(entry)])
+
+    async def _shown(self, entry: Entry) -> dict[str, Any]:
+        return assignment(entry) if entry.type == logbook.STATE else await self._decision(entry)
 
     async def _decision(self, entry: Entry) -> dict[str, Any]:
         """Return a decision as the API shows it."""
@@ -78,6 +82,7 @@ class Routing:
         route = story.get("route")
         explanation, unexplained = await self._explain_again(partition, position, entry, story)
         return {
+            "kind": "decision",
             "id": f"m{entry.partition}-{entry.id}",
             "at": rfc3339(entry.ms),
             "message": f"m{partition}-{position}",
@@ -145,6 +150,25 @@ class Routing:
             conversation=ConversationFacts(new=True),
         )
         return answer(shown(explain(self.rules().tree, asked)))
+
+
+def assignment(entry: Entry) -> dict[str, Any]:
+    """Return as the API shows it who was given a conversation, by whom and why."""
+    story, author = entry.rest(), msgspec.json.decode(entry.fields["au"], type=Actor)
+    return {
+        "kind": "assignment",
+        "id": f"m{entry.partition}-{entry.id}",
+        "at": rfc3339(entry.ms),
+        "conversation": f"c{entry.partition}-{entry.fields['c']}",
+        "team": story.get("team", story.get("from_team")) or None,
+        "agent": story.get("agent") or None,
+        "from_team": story.get("from_team") or None,
+        "from_agent": story.get("from_agent") or None,
+        "by": {"kind": author.kind, "id": author.id or None},
+        "reason": story.get("reason") or None,
+        "because": story.get("because") or None,
+        "assignment": story.get("assignment"),
+    }
 
 
 def shown(explanation: Explanation) -> dict[str, Any]:

@@ -1,22 +1,45 @@
--- Say who has a conversation now: an agent, or nobody.
--- KEYS: any key of the slot. ARGV: conversation, agent ('' = nobody), team it may be waiting for ('' = none).
+-- Say who has a conversation now: an agent, or nobody; it waits no longer.
+-- ARGV: a msgpack map: now, id, agent ('' = nobody), from (a team whose queue it may stand in), ask (what it asks for,
+-- see router/assignment.py), silent and sticky (ms, 0 = never), over (true: it is resolved, and what it asked for is
+-- forgotten), hub (true: the hub gave it), calm (true: a hand-off within its team goes on).
 -- Returns the agent who had it before ('' = nobody).
-local base = string.match(KEYS[1], '^(.*}:)')
-local before = redis.call('HGET', base .. 'of', ARGV[1]) or ''
-redis.call('HDEL', base .. 'handoff', ARGV[1])
-if ARGV[3] ~= '' then
-  redis.call('ZREM', base .. 'wait:' .. ARGV[3], ARGV[1])
+local ask = cmsgpack.unpack(ARGV[1])
+local before = redis.call('HGET', key('of'), ask.id) or ''
+local known = stored(ask.id)
+local waited = known and known.ln
+local story = redis.call('HGET', key('handoff'), ask.id)
+if ask.calm and ask.agent == '' and story and string.match(story, '^%S+') == ask.ask.t then
+  return before -- what is told was so before it was handed out; what came of that is being told
 end
-if before ~= ARGV[2] then
+redis.call('HDEL', key('handoff'), ask.id)
+redis.call('ZREM', key('wait:' .. ask.from), ask.id)
+leave(ask.id, known)
+local wanted = known or ask.ask
+if ask.agent ~= '' then
+  wanted.t, wanted.p = ask.ask.t, ask.ask.p
+end
+if before ~= ask.agent then
   if before ~= '' then
-    if redis.call('HINCRBY', base .. 'load', before, -1) < 0 then
-      redis.call('HSET', base .. 'load', before, 0)
-    end
-    redis.call('HDEL', base .. 'of', ARGV[1])
+    drop(ask.id, before, known)
+    attach(wanted, before, ask.now, ask.sticky)
   end
-  if ARGV[2] ~= '' then
-    redis.call('HSET', base .. 'of', ARGV[1], ARGV[2])
-    redis.call('HINCRBY', base .. 'load', ARGV[2], 1)
+  if ask.agent ~= '' then
+    wanted.s = wanted.s or ask.ask.s
+    give(ask.id, ask.agent, wanted, ask.now, ask.silent)
+    attach(wanted, ask.agent, ask.now, ask.sticky)
+    note(ask.id, ask.agent, wanted, ask.now, 'people')
+  end
+end
+if ask.over then
+  redis.call('HDEL', key('ask'), ask.id)
+elseif waited or (ask.agent ~= '' and before ~= ask.agent) then
+  store(ask.id, wanted)
+end
+if ask.hub and ask.agent ~= '' then
+  local word, said = state(ask.agent, true, ask.now)
+  if word == 'offline' and said.release then
+    -- They went offline between the choice and its telling: it goes on to somebody else at once.
+    redis.call('ZADD', key('due'), text(ask.now), 's ' .. ask.id)
   end
 end
 return before

@@ -20,9 +20,11 @@ from inbox.placing import Decided, Origin, Placer, Spot, parse
 from inbox.recording import Recorder
 from inbox.store import Store, StoreError
 from inbox.wakes import Wakes
+from inbox.work import HUB, Actor
 from outbox.deliveries import Author, Deliveries, Reply
 from router import evidence
 from router.assignment import Assigner
+from router.crews import primary
 from router.effects import Judged, judge
 from router.escalation import Escalation, is_event
 from router.rules import ConversationFacts, Facts
@@ -33,6 +35,9 @@ log = logging.getLogger(__name__)
 TRIES = 8
 POISON = 3
 EFFECTS = frozenset({"b", "o"})  # fields of a placed entry on which something hangs
+FOLLOWED = frozenset({logbook.STATE, logbook.REPLY})
+TRACKED = ("assigned", "resolved", "reopened", "snoozed")
+ASKING = frozenset({"team", "agent", "priority", "skills", "language"})  # what changes who may have a conversation
 HUB_AUTHOR = Author("hub", "", "")
 
 
@@ -74,7 +79,7 @@ class Router:
         for entry in entries:
             if entry.type in logbook.INBOUND:
                 groups.setdefault(entry.fields["a"], []).append(entry)
-            elif entry.type == logbook.STATE or (entry.type == logbook.PLACED and not EFFECTS.isdisjoint(entry.fields)):
+            elif entry.type in FOLLOWED or (entry.type == logbook.PLACED and not EFFECTS.isdisjoint(entry.fields)):
                 groups.setdefault(f"c{entry.fields['c']}", []).append(entry)
         if len(groups) == 1:
             await self._in_order(held, next(iter(groups.values())))
@@ -89,6 +94,8 @@ class Router:
                         await self._escalation.decide(held, entry)
                     elif entry.type == logbook.STATE:
                         await self._state(held, entry)
+                    elif entry.type == logbook.REPLY:
+                        await self._replied(held, entry)
                     elif entry.type == logbook.PLACED:
                         await self._placed(held, entry)
                     else:
@@ -165,7 +172,7 @@ class Router:
         told = evidence.story(judged.tree, decision, judged.facts, known)
         values: dict[str, Any] = {}
         if counts:
-            for name in ("team", "priority", "stage", "sla", "risk", "agent"):
+            for name in ("team", "priority", "stage", "sla", "risk", "agent", "skills"):
                 value = getattr(decision, name)
                 if value:
                     values[name] = value
@@ -177,31 +184,43 @@ class Router:
             ):
                 values["agent"] = ""
             values["route"] = decision.route
+        language = primary(judged.facts.contact_language or judged.facts.language or "")
+        if language and (known is None or not known.language or (spot.reopens and language != known.language)):
+            values["language"] = language
         tags = tuple(dict.fromkeys([*(known.tags if known else ()), *decision.tags]))
         if tags != (known.tags if known else ()):
             values["tags"] = tags
         if not values:
             return Decided(seen=told)
         told["set"] = values
+        before = known.agent if known is not None and spot.reopens and "agent" not in values else ""
+        if known is not None and before and self._assigner.hands_out(values.get("team", known.team)):
+            # Who had it gets it again only if they are there and have room; until that is known it is nobody's.
+            values["agent"] = ""
+            told["back"] = before
         if decision.acknowledge and not origin.rest.auto and counts:
             told["acknowledge"] = list(decision.acknowledge)
+        if values.get("agent"):
+            return Decided({**values, "why": f"route {decision.route}", "assigned_at": self._now()}, told)
         return Decided(values, told)
 
     async def _placed(self, held: Held, entry: Entry) -> None:
         """Do what hangs on a placed message. It is read from the log, so a crash before it forgets nothing."""
         story = entry.rest()
-        moved = "o" in entry.fields or not story.get("set", {}).keys().isdisjoint(("team", "agent"))
-        if not moved and not story.get("acknowledge"):
+        changed = story.get("set", {}).keys()
+        if "o" not in entry.fields and changed.isdisjoint(ASKING) and not story.get("acknowledge"):
             return  # only tags and the like: whoever waits for an agent goes on waiting
         conversation = await load(self._store, f"c{held.partition}-{entry.fields['c']}")
         await self._acknowledge(entry.fields["m"], conversation, story.get("acknowledge", ()))
+        if conversation.status == "resolved":
+            return  # read again after a crash: what made it so comes later in the log
         if conversation.agent:
-            if "o" in entry.fields or "agent" in story.get("set", {}):
-                await self._assigner.hold(conversation.id, conversation.agent, conversation.team)
-        elif conversation.team and conversation.status == "open":
-            if "agent" in story.get("set", {}):  # the decision took it from an agent of its former team
-                await self._assigner.hold(conversation.id, "", "")
-            await self._assigner.want(conversation)
+            if "o" in entry.fields or "agent" in changed:
+                await self._assigner.hold(conversation, conversation.agent)
+        elif conversation.team and conversation.status == "open" and ("o" in entry.fields or changed & ASKING):
+            if "agent" in changed:  # the decision took it from an agent of its former team
+                await self._assigner.hold(conversation, "", calm=True)
+            await self._assigner.want(conversation, back=story.get("back", ""))
 
     async def _acknowledge(self, message: str, conversation: Conversation, templates: Sequence[str]) -> None:
         for name in templates:
@@ -213,23 +232,32 @@ class Router:
             _, fresh = await self._deliveries.enqueue(conversation, reply, self._now())
             self.counts["acknowledged"] += fresh
 
+    async def _replied(self, held: Held, entry: Entry) -> None:
+        """Note that a person answered: their conversation is not taken from them for silence."""
+        author = msgspec.json.decode(entry.fields["au"], type=Actor)
+        if author.kind == "agent":
+            await self._assigner.answered(f"c{held.partition}-{entry.fields['c']}", int(entry.fields["at"]))
+
     async def _state(self, held: Held, entry: Entry) -> None:
         """Keep the agents' loads in step with what people and rules did to a conversation."""
-        conversation_id = f"c{held.partition}-{entry.fields['c']}"
         event, story = entry.fields["ev"], entry.rest()
-        if event not in ("assigned", "resolved", "reopened"):
+        if event not in TRACKED:
             return
-        conversation = await load(self._store, conversation_id)
+        conversation = await load(self._store, f"c{held.partition}-{entry.fields['c']}")
         waiting_for = str(story.get("from_team", "")) or conversation.team
         if conversation.status == "resolved":
-            await self._assigner.hold(conversation_id, "", waiting_for)
+            await self._assigner.hold(conversation, "", left=waiting_for, over=True)
         elif conversation.agent:
-            await self._assigner.hold(conversation_id, conversation.agent, waiting_for)
+            by_hub = msgspec.json.decode(entry.fields["au"], type=Actor).kind == HUB.kind
+            await self._assigner.hold(conversation, conversation.agent, left=waiting_for, by_hub=by_hub)
+        elif conversation.status == "snoozed":
+            await self._assigner.hold(conversation, "", left=waiting_for)
         else:
             # Moved on to a team, or put back: it joins the queue of its team, behind those who wait longer.
             if waiting_for != conversation.team or story.get("from_agent"):
-                await self._assigner.hold(conversation_id, "", waiting_for)
-            await self._assigner.want(conversation)
+                await self._assigner.hold(conversation, "", left=waiting_for, calm=True)
+            silent = story.get("taken_from", "") if story.get("because") == "silent" else ""
+            await self._assigner.want(conversation, avoid=silent)
 
 
 def facts(origin: Origin, spot: Spot) -> Facts:

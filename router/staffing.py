@@ -51,6 +51,8 @@ class _Used:
             team.sla for team in settings.teams.values() if team.sla
         }
         self.hours = {team.hours for team in settings.teams.values()} | {sla.hours for sla in settings.sla.values()}
+        self.hours |= {name for agent in settings.agents.values() for name in agent.shifts}
+        self.hours |= {name for team in settings.teams.values() for name in team.assign.shifts}
         self.hours |= {
             name
             for file in loaded.routes
@@ -74,7 +76,9 @@ def _teams(loaded: Loaded, used: _Used) -> Iterator[Problem]:
         path = ("teams", name, "members") if "members" in team.model_fields_set else ("teams", name)
         if not team.members:
             yield Problem(path, f'team "{name}" has no members', "somebody who answers", key=True, rule="empty-team")
-        elif all(settings.agents[one].capacity == 0 for one in team.members):
+        elif all(
+            (capacity := settings.agents[one].capacity) is not None and capacity.total == 0 for one in team.members
+        ):
             what = f'nobody in team "{name}" has room for a conversation'
             yield Problem(path, what, "a member with a capacity above 0", key=True, rule="empty-team")
 

@@ -7,8 +7,8 @@ import contextlib
 import itertools
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -33,7 +33,10 @@ from inbox.work import Desk
 from outbox.deliveries import Author, Deliveries, Delivery, Reply
 from outbox.retries import Schedule
 from outbox.worker import Worker
-from router.assignment import Assigner, Crew, crews
+from router.assignment import Assigner
+from router.crews import Crew, roster
+from router.overdue import Overdue
+from router.presence import HOME, Presences
 from router.reader import Router
 from router.ruleset import prepare
 from router.trial import prove
@@ -121,8 +124,13 @@ class Room:
         path = write(self.folder, configuration("", more=self.more), routes=self.routes, templates=TEMPLATES)
         loaded = load(path, hub.kinds, prove=prove)
         self.rules = prepare(loaded, self.clock)
-        self.crews: dict[str, Crew] = crews(loaded.settings)
-        self.assigner = Assigner(self.store, self.desk, lambda: self.crews, self.clock)
+        self.settings = loaded.settings
+        self.roster = roster(loaded.settings)
+        self.assigner = Assigner(self.store, self.desk, lambda: self.roster, self.clock)
+        self.presences = Presences(self.store, self.wakes, self.assigner, lambda: self.roster, self.clock)
+        self.overdue = Overdue(
+            self.store, self.wakes, self.desk, self.assigner, self.presences, lambda: self.roster, self.clock
+        )
         self.router = Router(
             self.store,
             self.wakes,
@@ -154,6 +162,21 @@ class Room:
     def platform(self, channel: str = "shop") -> Platform:
         """Return the platform behind a channel."""
         return cast("Platform", self.channels.by_name[channel].connector)
+
+    @property
+    def crews(self) -> Mapping[str, Crew]:
+        """The teams as assignment sees them; a test may replace them."""
+        return self.roster.crews
+
+    @crews.setter
+    def crews(self, crews: Mapping[str, Crew]) -> None:
+        self.roster = replace(self.roster, crews=crews)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Move the clock, do what is due in assignment, and let the router read what came of it."""
+        self.clock.offset += int(seconds * 1000)
+        await self.overdue.turn(self.leases.held[HOME])
+        await self.route()
 
     def held(self, address: str) -> Held:
         """Return this worker's lease on the partition of *address*."""

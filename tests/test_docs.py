@@ -37,6 +37,7 @@ PAIRS = [
     (DOCS / "operating.md", DOCS / "operating.zh-CN.md"),
     (DOCS / "routing.md", DOCS / "routing.zh-CN.md"),
     (DOCS / "sla.md", DOCS / "sla.zh-CN.md"),
+    (DOCS / "assignment.md", DOCS / "assignment.zh-CN.md"),
 ]
 GROUP = typer.main.get_command(command_line())
 SECRET = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"  # fits an EncodingAESKey, too

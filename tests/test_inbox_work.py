@@ -44,7 +44,7 @@ ASSIGNMENTS = [
 
 
 @pytest.mark.parametrize(("asked", "expected"), ASSIGNMENTS)
-async def test_assigning(inbox: Room, one: str, asked: dict[str, str], expected: tuple[str, str]) -> None:
+async def test_assigning(inbox: Room, one: str, asked: dict[str, Any], expected: tuple[str, str]) -> None:
     """Team, agent or both; another team takes the old team's agent away."""
     await inbox.desk.assign(one, HUB, agent="hanmeimei")
     done = await inbox.desk.assign(one, HANMEIMEI, **asked, reason="knows more")

@@ -1,0 +1,9 @@
+-- An agent has answered: silence is over, and the next wait of this conversation begins with its next message.
+-- ARGV: conversation, when (ms). An answer from before the agent got it, read again after a crash, changes nothing.
+local agent = redis.call('HGET', key('of'), ARGV[1])
+local known = agent and stored(ARGV[1])
+if known and tonumber(redis.call('ZSCORE', key('has:' .. agent), ARGV[1]) or '0') <= tonumber(ARGV[2]) then
+  known.s, known.j, known.av, known.seen = nil, nil, {}, {}
+  store(ARGV[1], known)
+  redis.call('ZREM', key('due'), 's ' .. ARGV[1])
+end
