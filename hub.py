@@ -71,6 +71,7 @@ from outbox.worker import Worker
 from router import commands as router_commands
 from router.assignment import Assigner, crews
 from router.endpoints import Routing
+from router.lookups import Orders
 from router.proof import Proof
 from router.proof_endpoints import ERRORS, Proving
 from router.reader import Router
@@ -148,6 +149,7 @@ class Hub:
         self.deliveries = Deliveries(self.store, self.wakes)
         self.desk = Desk(self.store, self.wakes, now_ms)
         self.assigner = Assigner(self.store, self.desk, lambda: self._crews, now_ms)
+        self.orders = Orders(lambda: self.live.current.settings.facts.order, lambda: self.http)
         self.hooks: Counter[tuple[str, str]] = Counter()
         self.worker = Worker(
             self.store,
@@ -170,6 +172,7 @@ class Hub:
             self.channels,
             lambda: self._rules,
             now_ms,
+            self.orders,
             self.proof.shadow.observe,
         )
         self.replays = Replays(self.store, now_ms)
@@ -195,6 +198,7 @@ class Hub:
                 ("counts", self.recorder.counts),
                 ("sends", self.worker.counts),
                 ("hooks", self.hooks),
+                ("lookups", self.orders.counts),
                 ("routing", Counter({("", name): count for name, count in self.router.counts.items()})),
                 ("shadow", Counter({("", name): count for name, count in self.proof.shadow.counts.items()})),
             ],

@@ -56,6 +56,7 @@ class Conversation(msgspec.Struct, frozen=True):
     handle: str = ""
     name: str = ""
     read_at: int = 0
+    language: str = ""
     version: str = "0"
 
     @property
@@ -90,6 +91,7 @@ FIELDS = {
     "handle": "handle",
     "name": "name",
     "read_at": "read",
+    "language": "language",
     "version": "version",
 }
 NUMBERS = {

@@ -134,6 +134,7 @@ class Status:
             "hooks": ("huiliu_hook_calls", "Calls of platforms by channel and outcome"),
             "routing": ("huiliu_routing", "What the router did"),
             "shadow": ("huiliu_shadow", "What the routes that are only watched would have done"),
+            "lookups": ("huiliu_lookups", "Questions about orders to an existing tool by channel and outcome"),
         }
         for name, (metric, text) in tables.items():
             family = CounterMetricFamily(metric, text, labels=["channel", "outcome"])

@@ -21,9 +21,18 @@ from inbox.store import Store
 from inbox.timeline import DECISIONS, items
 from router import evidence, standing
 from router.archive import Archive, NoVersion
-from router.rules import ConversationFacts, Explanation, Facts, explain
+from router.language import language
+from router.rules import ConversationFacts, Explanation, Facts, OrderFacts, explain
 from router.ruleset import Rules
 from router.versions import SHORT, Unreadable
+
+
+class ContactBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What is known of the customer of an imagined message."""
+
+    tags: tuple[str, ...] = ()
+    tier: str | None = None
+    language: str | None = None
 
 
 class ExplainBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,6 +43,10 @@ class ExplainBody(msgspec.Struct, forbid_unknown_fields=True):
     subject: str = ""
     sender: str = ""
     at: str = ""
+    event: str = "message"
+    language: str = ""
+    contact: ContactBody = ContactBody()
+    order: dict[str, str | int | float | bool | list[str | int | float | bool]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,7 @@ class Routing:
             "route": route,
             "routes": story.get("routes", [] if route in (None, DEFAULT) else [route]),
             "set": story.get("set", {}),
+            "facts": story.get("facts", {}),
             "acknowledge": story.get("acknowledge", []),
             "explanation": explanation,
             "unexplained": unexplained,
@@ -102,7 +116,7 @@ class Routing:
         message = (await logbook.fetch(self.store, [(partition, position)]))[0]
         if message is None:
             return None, "the message is not there any more"
-        if message.type != logbook.MESSAGE:
+        if message.type not in (logbook.MESSAGE, logbook.NOTICE):
             return None, "nothing was decided"
         if not story:
             return None, "what was known then was not stored"
@@ -138,7 +152,15 @@ class Routing:
             subject=body.subject,
             sender=body.sender,
             at=moment(body.at) if body.at else self.now(),
+            event=body.event,
+            language=body.language or language(body.text or body.subject),
+            contact_tags=frozenset(body.contact.tags),
+            contact_tier=body.contact.tier,
+            contact_language=body.contact.language,
             conversation=ConversationFacts(new=True),
+            order=OrderFacts(outcome="none")
+            if body.order is None
+            else msgspec.convert({"fields": body.order}, OrderFacts),
         )
         return answer(shown(explain(self.rules().tree, asked)))
 
@@ -147,3 +169,8 @@ def shown(explanation: Explanation) -> dict[str, Any]:
     """Return an explanation as the API shows it."""
     plain: dict[str, Any] = msgspec.to_builtins(explanation)
     return {**plain, "at": rfc3339(explanation.at)}
+
+
+def told(fields: dict[str, Any] | None) -> OrderFacts:
+    """Return what is known of an imagined order, None standing for no order."""
+    return OrderFacts(outcome="none") if fields is None else msgspec.convert({"fields": fields}, OrderFacts)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+import aiohttp
+
 import hub
 from config.loading import load
 from connectors.base import Capabilities, Connector, Message, Options, Outbound, Sent, Window
@@ -32,6 +34,7 @@ from outbox.deliveries import Author, Deliveries, Delivery, Reply
 from outbox.retries import Schedule
 from outbox.worker import Worker
 from router.assignment import Assigner, Crew, crews
+from router.lookups import Orders
 from router.reader import Router
 from router.ruleset import prepare
 from router.trial import prove
@@ -131,6 +134,7 @@ class Room:
             self.channels,
             lambda: self.rules,
             self.clock,
+            Orders(lambda: None, aiohttp.ClientSession),
         )
         self.worker = Worker(
             self.store,
