@@ -75,6 +75,7 @@ from router.assignment import Assigner
 from router.crews import roster
 from router.endpoints import Routing
 from router.lint import RULES, lint
+from router.lookups import Orders
 from router.overdue import Overdue
 from router.presence import Presences
 from router.proof import Proof
@@ -175,6 +176,7 @@ class Hub:
             now_ms,
             self._locale,
         )
+        self.orders = Orders(lambda: self.live.current.settings.facts.order, lambda: self.http)
         self.hooks: Counter[tuple[str, str]] = Counter()
         self.worker = Worker(
             self.store,
@@ -197,6 +199,7 @@ class Hub:
             self.channels,
             lambda: self._rules,
             now_ms,
+            self.orders,
             self.proof.shadow.observe,
         )
         self.replays = Replays(self.store, now_ms)
@@ -225,6 +228,7 @@ class Hub:
                 ("counts", self.recorder.counts),
                 ("sends", self.worker.counts),
                 ("hooks", self.hooks),
+                ("lookups", self.orders.counts),
                 ("routing", Counter({("", name): count for name, count in self.router.counts.items()})),
                 ("shadow", Counter({("", name): count for name, count in self.proof.shadow.counts.items()})),
                 ("sla", self.ticks.counts),

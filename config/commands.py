@@ -22,6 +22,7 @@ from config.loading import Attempt, Loaded, Prove, attempt, candidate, in_order
 from config.routes import RouteFile
 from config.settings import Settings
 from config.templates import TemplateFile
+from config.wordlists import Wordlists
 
 FINE, NO, CANNOT_TELL = 0, 1, 2
 
@@ -139,7 +140,8 @@ def _faults(
     whole = attempt(config, kinds, environ=environ, prove=prove) if Path(config).exists() else None
     if whole is not None and document.path in whole.files and document.path != Path(config).absolute():
         every = [*whole.faults, *_watched(whole), *doubts(whole.loaded)]
-        return [fault for fault in every if Path(fault.file).absolute() == document.path]
+        own = [fault for fault in every if Path(fault.file).absolute() == document.path]
+        return own + _examined(document, RouteFile)[1] if _sort(document) is RouteFile else own
     model = _sort(document)
     if model is Settings:
         result = attempt(document.file, kinds, environ=environ, prove=prove)
@@ -147,8 +149,15 @@ def _faults(
         return [*result.faults, *_watched(result), *broken, *doubts(result.loaded)]
     if model is RouteFile and whole is not None and whole.loaded is not None:
         return list(candidate(whole.loaded, [document], prove=prove).faults)
-    examined = validation.examine(document, model)
-    return in_order([*document.flaws, *document.faults(examined.problems)])
+    own, inside = _examined(document, model)
+    return own + inside
+
+
+def _examined(document: Document, model: type[BaseModel]) -> tuple[list[Fault], list[Fault]]:
+    """Return what is wrong with *document* as a *model*, and what with the files of words that it names."""
+    lists = Wordlists()
+    examined = validation.examine(document, model, context={"words": lists.beside(document.file)})
+    return in_order([*document.flaws, *document.faults(examined.problems)]), lists.faults
 
 
 def _watched(result: Attempt) -> tuple[Fault, ...]:

@@ -10,6 +10,7 @@ import datetime as dt
 import operator
 import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -17,13 +18,18 @@ from pydantic import AfterValidator, Field
 
 from config.faults import Path, Wrong
 from config.hours import interval, weekdays
+from config.lookups import Scalar
 from config.values import Section, duration, zone
+from config.wordlists import Wordlist
 
 Words = str | tuple[str, ...]
+Listed = Words | Wordlist
 Status = Literal["open", "pending", "snoozed", "resolved"]
+Feeling = Literal["negative", "neutral", "positive"]
 Comparison = tuple[Callable[[int, int], bool], str, int]
+Amount = tuple[Callable[[Any, Any], bool], Decimal]
 
-COMPARISONS: dict[str, Callable[[int, int], bool]] = {
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
     ">": operator.gt,
@@ -33,11 +39,14 @@ COMPARISONS: dict[str, Callable[[int, int], bool]] = {
 FAMILIES = ("image", "voice", "video", "file")
 
 _COMPARISON = re.compile(r"\s*(>=|<=|>|<|=|)\s*([0-9a-z]+)\s*")
+_AMOUNT = re.compile(r"\s*(>=|<=|>|<|=)\s*(-?[0-9]{1,15}(?:\.[0-9]{1,6})?)\s*")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)\s*(Z|[+-]\d\d:\d\d)?)?")
 
 
-def several(value: Words) -> tuple[str, ...]:
-    """Return the words of a place where one word may stand for a list of one."""
+def several(value: Listed) -> tuple[str, ...]:
+    """Return the words of a place where one word may stand for a list of one, and a file for the words in it."""
+    if isinstance(value, Wordlist):
+        return value.words
     return (value,) if isinstance(value, str) else value
 
 
@@ -58,6 +67,19 @@ def whole(text: str) -> int:
     if not text.isdigit() or len(text) > 9:
         raise Wrong("{value} is no comparison", expected='a whole number in something like ">= 3"')
     return int(text)
+
+
+def amounts(text: str) -> tuple[Amount, ...] | None:
+    """Parse ``>= 500`` or ``> 10, < 99.9``; None for a text that is no comparison but a value. Raises `Wrong`."""
+    if not text.lstrip().startswith((">", "<", "=")):
+        return None
+    found: list[Amount] = []
+    for part in text.split(","):
+        match = _AMOUNT.fullmatch(part)
+        if match is None:
+            raise Wrong("{value} is no comparison", expected='something like ">= 500" or "> 10, < 99.9"')
+        found.append((COMPARISONS[match[1]], Decimal(match[2])))
+    return tuple(found)
 
 
 def ages(text: str | int) -> tuple[Comparison, ...]:
@@ -112,17 +134,17 @@ def checked(parse: Callable[[Any], object]) -> AfterValidator:
 class TextCondition(Section):
     """What a text must look like. Every operator that is given must hold."""
 
-    any_of: Words = Field(default=())
+    any_of: Listed = Field(default=())
     """One of these is in the text."""
-    all_of: Words = Field(default=())
+    all_of: Listed = Field(default=())
     """All of these are in the text."""
-    none_of: Words = Field(default=())
+    none_of: Listed = Field(default=())
     """None of these is in the text."""
     regex: Words = Field(default=())
     """One of these regular expressions (RE2) matches somewhere in the text."""
-    equals: Words = Field(default=())
+    equals: Listed = Field(default=())
     """The whole text is one of these."""
-    starts_with: Words = Field(default=())
+    starts_with: Listed = Field(default=())
     """The text begins with one of these."""
     exact: bool = False
     """Compare as written: case, width and traditional characters count."""
@@ -131,15 +153,15 @@ class TextCondition(Section):
 class SenderCondition(Section):
     """Who a message must come from. Every operator that is given must hold."""
 
-    any_of: Words = Field(default=())
+    any_of: Listed = Field(default=())
     """The sender is one of these: mailto:a@example.com, a@example.com, @example.com, example.com, +8613800138000."""
-    none_of: Words = Field(default=())
+    none_of: Listed = Field(default=())
     """The sender is none of these."""
     regex: Words = Field(default=())
     """One of these regular expressions (RE2) matches in the address, with or without its scheme."""
-    equals: Words = Field(default=())
+    equals: Listed = Field(default=())
     """The address, with or without its scheme, is one of these."""
-    starts_with: Words = Field(default=())
+    starts_with: Listed = Field(default=())
     """The address, with or without its scheme, begins with one of these."""
 
 
@@ -197,6 +219,17 @@ class MomentCondition(Section):
     """Time zone of all of these; by default the hub's."""
 
 
+class SentimentCondition(Section):
+    """How the customer must seem to feel. Everything that is given must hold."""
+
+    feeling: Feeling | tuple[Feeling, ...] = Field(default=(), alias="is")
+    """negative, neutral or positive, or one of a list."""
+    below: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """The score, from -1 (very negative) to 1, is below this."""
+    above: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """The score is above this."""
+
+
 class Condition(Section):
     """A condition on a message. Several keys side by side must all hold."""
 
@@ -214,10 +247,10 @@ class Condition(Section):
     """What is known of the customer."""
     language: Words = Field(default=())
     """The language of the message: zh also stands for zh-CN and zh-TW."""
-    sentiment: Any = None
-    """Not available yet."""
-    order: Any = None
-    """Not available yet."""
+    sentiment: Feeling | tuple[Feeling, ...] | SentimentCondition = Field(default=())
+    """How the customer seems to feel: negative, neutral or positive."""
+    order: bool | dict[str, Scalar | tuple[Scalar, ...]] = Field(default={})
+    """What an existing tool knows of the customer's order: {status: shipped, amount: ">= 500"}; true: there is one."""
     attachments: bool | Words | AttachmentCondition = Field(default=())
     """Whether there are files, or of which type."""
     hours: dict[str, Literal["open", "closed"]] = Field(default={})
@@ -262,3 +295,11 @@ def walk(condition: Condition, path: Path) -> Iterator[tuple[Path, Condition]]:
         elif key in ("all", "any"):
             for number, part in enumerate(value):
                 yield from walk(part, (*path, key, number))
+
+
+def wordlists(condition: Condition) -> Iterator[Wordlist]:
+    """Yield every file of words that *condition* names, in order."""
+    for _, inner in walk(condition, ()):
+        for _, value in inner.given():
+            if isinstance(value, TextCondition | SenderCondition):
+                yield from (words for _, words in written(value) if isinstance(words, Wordlist))

@@ -91,7 +91,7 @@ def parse(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = N
     """Read the file at *path* as far as it can be read; what is wrong with it is in the document's `flaws`."""
     place = FilePath(path)
     try:
-        raw, _ = content.read(place, MAX_SIZE + 1)
+        raw, _ = content.read(place, content.LARGEST + 1)
     except (OSError, ValueError) as error:
         return _unread(place, f"the file cannot be read ({content.why(error)})")
     return understand(place, raw, environ=environ)
@@ -105,9 +105,8 @@ def understand(place: FilePath, raw: bytes, *, environ: Mapping[str, str] | None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
-        flaw = Flaw(before.count(b"\n") + 1, column, Problem((), "the file is not UTF-8" + _encoding(raw), "UTF-8"))
+        what = "the file is not UTF-8" + content.likely_encoding(raw)
+        flaw = Flaw(*content.position(raw, error.start), Problem((), what, "UTF-8"))
         return _unread(place, flaw=flaw, sha256=sha256)
     root, flaws = compose(text, os.environ if environ is None else environ)
     if root is None and not flaws:
@@ -131,14 +130,6 @@ def validate(document: Document, model: type[M], *, context: dict[str, Any] | No
     if examined.value is None or document.flaws:
         raise ConfigError([*document.flaws, *document.faults(examined.problems)])
     return examined.value
-
-
-def _encoding(raw: bytes) -> str:
-    try:
-        raw.decode("gb18030")
-    except UnicodeDecodeError:
-        return ""
-    return "; it looks like GBK"
 
 
 def _unread(

@@ -18,6 +18,7 @@ from config.faults import ConfigError, Fault, Path, Problem
 from config.routes import RouteFile
 from config.settings import Settings
 from config.templates import Template, TemplateFile
+from config.wordlists import Wordlists
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ class Loaded:
 
     *routes* are the route files in order, *documents* the same files with the places of everything in them. *main* is
     the configuration itself in this form, *texts* are the files of templates. *files* holds the SHA-256 of every file
-    that was read, secrets included. *shadow* are the routes that are only watched, None if there are none.
+    that was read, files of words and of secrets included. *words* holds the text of every file of words that the routes
+    name. *shadow* are the routes that are only watched, None if there are none.
     """
 
     path: FilePath
@@ -41,6 +43,7 @@ class Loaded:
     files: Mapping[FilePath, str] = field(repr=False)
     main: Document
     texts: tuple[Document, ...]
+    words: Mapping[FilePath, str] = field(default_factory=dict, repr=False)
     shadow: Candidate | None = None
 
 
@@ -89,7 +92,7 @@ def attempt(
 ) -> Attempt:
     """Load the configuration at *path*, and say what was read even if it cannot be used.
 
-    *instead* holds what shall be taken for the content of route files, by their absolute paths.
+    *instead* holds what shall be taken for the content of route files, and of files of words, by their absolute paths.
     """
     main = parse(path, environ=environ)
     if main.root is None:
@@ -104,49 +107,60 @@ def attempt(
     problems = [*examined.problems, *connections.problems, *read.problems, *references.problems(main)]
     faults = in_order([*main.flaws, *main.faults([*problems, *listed_routes.problems, *listed_templates.problems])])
 
-    route_files, route_faults = _models(listed_routes.documents, RouteFile)
+    lists = Wordlists(instead=instead or {})
+    route_files, route_faults = _models(listed_routes.documents, RouteFile, lists)
     template_files, template_faults = _models(listed_templates.documents, TemplateFile)
     templates, twice = _templates(listed_templates.documents, template_files)
     usable = [file for file in route_files if file is not None]
     if settings is not None and len(usable) == len(route_files):
         names = None if template_faults else tuple(templates)
         route_faults += _route_faults(listed_routes.documents, usable, settings, names)
-    faults += [*read.faults, *route_faults, *template_faults, *twice]
+    faults += [*read.faults, *route_faults, *lists.faults, *template_faults, *twice]
 
     files = {main.path: main.sha256, **examined.files, **connections.files, **read.files}
     files |= {document.path: document.sha256 for document in (*listed_routes.documents, *listed_templates.documents)}
-    files |= listed_routes.unread | listed_templates.unread
+    files |= listed_routes.unread | listed_templates.unread | lists.files
     files |= {document.path: document.sha256 for document in listed_shadow.documents} | listed_shadow.unread
     if faults or settings is None:
         return Attempt(None, tuple(faults), files)
+    texts = listed_templates.documents
     loaded = Loaded(
-        main.path, settings, tuple(usable), listed_routes.documents, templates, files, main, listed_templates.documents
+        main.path, settings, tuple(usable), listed_routes.documents, templates, files, main, texts, lists.texts
     )
     faults = prove(loaded) if prove else []
     if faults:
         return Attempt(None, tuple(faults), files)
-    return Attempt(replace(loaded, shadow=_shadow(main, listed_shadow, loaded, prove)), (), files)
+    watched = Wordlists()
+    shadow = _shadow(main, listed_shadow, loaded, prove, watched)
+    return Attempt(replace(loaded, files=files | watched.files, shadow=shadow), (), files | watched.files)
 
 
-def candidate(loaded: Loaded, documents: Sequence[Document], *, prove: Prove | None = None) -> Candidate:
-    """Put route files in the place of those of *loaded*, held against the same settings and texts."""
-    models, faults = _models(documents, RouteFile)
+def candidate(
+    loaded: Loaded, documents: Sequence[Document], *, prove: Prove | None = None, lists: Wordlists | None = None
+) -> Candidate:
+    """Put route files in the place of those of *loaded*, held against the same settings and texts.
+
+    Files of words that they name are read by *lists*, by default from where they lie.
+    """
+    lists = lists or Wordlists()
+    models, faults = _models(documents, RouteFile, lists)
+    faults += lists.faults
     usable = [file for file in models if file is not None]
     if len(usable) == len(models):
         faults += _route_faults(documents, usable, loaded.settings, tuple(loaded.templates))
     if faults:
         return Candidate(None, tuple(faults))
-    whole = replace(loaded, routes=tuple(usable), documents=tuple(documents), shadow=None)
+    whole = replace(loaded, routes=tuple(usable), documents=tuple(documents), words=lists.texts, shadow=None)
     faults = prove(whole) if prove else []
     return Candidate(None if faults else whole, tuple(faults))
 
 
-def _shadow(main: Document, listed: _Files, loaded: Loaded, prove: Prove | None) -> Candidate | None:
+def _shadow(main: Document, listed: _Files, loaded: Loaded, prove: Prove | None, lists: Wordlists) -> Candidate | None:
     """Return the routes that are only watched; whatever is wrong with them harms nobody else."""
     if listed.problems:
         return Candidate(None, tuple(main.faults(listed.problems)))
     try:
-        return candidate(loaded, listed.documents, prove=prove) if listed.documents else None
+        return candidate(loaded, listed.documents, prove=prove, lists=lists) if listed.documents else None
     except Exception as error:
         log.exception("the shadow routes cannot be tried")
         problem = Problem(("shadow",), f"the routes cannot be tried ({type(error).__name__})")
@@ -192,8 +206,13 @@ def _with(found: _Files, document: Document, path: Path, shown: str) -> _Files:
     return _Files(found.documents, [*found.problems, problem], {**found.unread, document.path: ""})
 
 
-def _models(documents: Sequence[Document], model: type[M]) -> tuple[list[M | None], list[Fault]]:
-    """Hold every one of *documents* against *model*; None stands for one that is not fit to be used."""
+def _models(
+    documents: Sequence[Document], model: type[M], lists: Wordlists | None = None
+) -> tuple[list[M | None], list[Fault]]:
+    """Hold every one of *documents* against *model*; None stands for one that is not fit to be used.
+
+    Files of words that they name are read into *lists*.
+    """
     values: list[M | None] = []
     faults: list[Fault] = []
     for document in documents:
@@ -202,7 +221,8 @@ def _models(documents: Sequence[Document], model: type[M]) -> tuple[list[M | Non
             values.append(None)
             faults += document.flaws
             continue
-        examined = validation.examine(document, model)
+        context = {"words": lists.beside(document.file)} if lists is not None else None
+        examined = validation.examine(document, model, context=context)
         values.append(None if document.flaws else examined.value)
         faults += in_order([*document.flaws, *document.faults(examined.problems)])
     return values, faults

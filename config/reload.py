@@ -12,7 +12,7 @@ from pathlib import Path
 
 from watchfiles import awatch
 
-from config import channels, content, documents
+from config import channels, content
 from config.faults import Fault
 from config.loading import Attempt, Loaded, Prove, attempt
 
@@ -152,7 +152,7 @@ def _changed(files: Mapping[Path, str]) -> bool:
 
 def _sha256(file: Path) -> str:
     try:
-        raw, _ = content.read(file, documents.MAX_SIZE + 1)
+        raw, _ = content.read(file, content.LARGEST + 1)
     except (OSError, ValueError):
         return ""
     return hashlib.sha256(raw).hexdigest()

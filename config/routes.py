@@ -14,8 +14,11 @@ from config.conditions import (
     FAMILIES,
     Condition,
     ConversationCondition,
+    SenderCondition,
     Status,
+    TextCondition,
     Words,
+    amounts,
     checked,
     day,
     moment,
@@ -23,10 +26,12 @@ from config.conditions import (
     walk,
     written,
 )
-from config.faults import Path, Problem, listed, nearest
+from config.faults import Path, Problem, Wrong, listed, nearest
 from config.folding import fold
+from config.lookups import Lookups, Scalar
 from config.patterns import BadPattern, read
 from config.values import Section, duration
+from config.wordlists import Wordlist
 
 Priority = Literal["low", "normal", "high", "urgent"]
 Stage = Literal["presale", "order", "aftersale", "complaint", "feedback"]
@@ -136,15 +141,15 @@ class TrialMessage(Section):
     attachments: Words = ()
     """The types of its files: image, voice, video, file, or MIME types."""
     language: str | None = None
-    """The language of the message."""
+    """The language of the message; by default that of its text."""
     at: Annotated[str, checked(moment)] = Field(default="")
     """When it is written; by default on a Wednesday at 10:00."""
     contact: TrialContact = TrialContact()
     """The customer."""
     conversation: Literal["new", "reopened"] | TrialConversation = "new"
     """The conversation; by default a new one."""
-    order: Any = None
-    """Not available yet."""
+    order: dict[str, Scalar | tuple[Scalar, ...]] | None = None
+    """What an existing tool says of the order; by default it knows none."""
 
 
 class Expectation(Fields):
@@ -189,6 +194,8 @@ class Known(Protocol):
     def sla(self) -> Mapping[str, Any]: ...
     @property
     def channels(self) -> Mapping[str, Any]: ...
+    @property
+    def facts(self) -> Lookups: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +210,7 @@ class _Names:
     kind: Collection[str]
     acknowledge: Collection[str] | None
     survey: Collection[str] | None
+    order: Collection[str] | None
 
 
 # what is said of a name that does not exist: what it should be, and where such names stand
@@ -235,11 +243,16 @@ def problems(
     used = {str(getattr(channel, "kind", "")) for channel in settings.channels.values()} - {""}
     names = _Names(
         settings.teams, settings.agents, settings.hours, settings.sla, settings.channels,
-        sorted(used.union(kinds)), templates, surveys,
+        sorted(used.union(kinds)), templates, surveys, _order_fields(settings),
     )  # fmt: skip
     found = [(number, problem) for number, file in enumerate(files) for problem in _file(file, names)]
     found += _across(files)
     return sorted(found, key=lambda item: item[0])
+
+
+def _order_fields(settings: Known) -> Collection[str] | None:
+    order = settings.facts.order
+    return None if order is None else order.fields
 
 
 def routes(file: RouteFile) -> Iterator[tuple[Path, Route]]:
@@ -347,8 +360,8 @@ def _unknown(path: Path, key: str, word: str, known: Collection[str]) -> Problem
 
 def _test(test: RouteTest, path: Path, names: _Names) -> Iterator[Problem]:
     message = test.message
-    if "order" in message.model_fields_set:
-        yield _later((*path, "message", "order"), "order")
+    for name in message.order or ():
+        yield from _order_field((*path, "message", "order", name), name, names)
     if message.channel and message.channel not in names.channel:
         yield _unknown((*path, "message", "channel"), "channel", message.channel, names.channel)
     if message.kind and message.kind not in names.kind:
@@ -360,24 +373,20 @@ def _test(test: RouteTest, path: Path, names: _Names) -> Iterator[Problem]:
     yield from _fields(test.expect, (*path, "expect"), names)
 
 
-def _later(path: Path, key: str) -> Problem:
-    return Problem(path, f"the condition {key} is not available yet", "another condition", key=True)
-
-
 def _condition(condition: Condition, path: Path, names: _Names) -> Iterator[Problem]:
     if not condition.model_fields_set:
         yield Problem(path, "this condition is empty", "at least one condition")
     for key, value in condition.given():
         place = (*path, key)
-        if key in ("sentiment", "order"):
-            yield _later(place, key)
-        elif value is None:
+        if value is None:
             yield Problem(place, "this is empty", "a condition")
         elif key in ("all", "any"):
             if not value:
                 yield Problem(place, "this list is empty", "at least one condition")
-        elif key in ("text", "subject", "sender") and not isinstance(value, str | tuple):
+        elif isinstance(value, TextCondition | SenderCondition):
             yield from _operators(value, place)
+        elif key == "order":
+            yield from _order(value, place, names)
         elif key == "hours":
             yield from _hours(value, place, names)
         elif isinstance(value, str | tuple):
@@ -392,8 +401,8 @@ def _operators(value: Section, path: Path) -> Iterator[Problem]:
         known = [key for key in _OPERATORS if key in type(value).model_fields]
         yield Problem(path, "this condition is empty", listed(known))
     for key, words in operators:
-        # Only `equals` can mean a text in which there is nothing.
-        if key != "equals" or not several(words):
+        # Only `equals` can mean a text in which there is nothing; the words of a file were looked at with it.
+        if not isinstance(words, Wordlist) and (key != "equals" or not several(words)):
             yield from _blank(words, (*path, key))
         if key == "regex":
             for word in several(words):
@@ -439,11 +448,38 @@ def _hours(value: Mapping[str, str], path: Path, names: _Names) -> Iterator[Prob
             yield Problem(unknown.path, unknown.what, unknown.expected, unknown.nearest, key=True)
 
 
+def _order(value: bool | dict[str, Scalar | tuple[Scalar, ...]], path: Path, names: _Names) -> Iterator[Problem]:
+    if names.order is None:
+        yield Problem(path, "nobody is asked about orders", "facts.order in huiliu.yaml", key=True)
+        return
+    if isinstance(value, bool):
+        return
+    if not value:
+        yield Problem(path, "this condition is empty", "fields of the order, like {status: shipped}")
+    for name, wanted in value.items():
+        yield from _order_field((*path, name), name, names)
+        for word in wanted if isinstance(wanted, tuple) else (wanted,):
+            if not isinstance(word, str):
+                continue
+            try:
+                amounts(word)
+            except Wrong as error:
+                yield Problem((*path, name), error.what.replace("{value}", f'"{word}"'), error.expected)
+        if wanted == ():
+            yield Problem((*path, name), "this list is empty", "at least one text")
+
+
+def _order_field(path: Path, name: str, names: _Names) -> Iterator[Problem]:
+    if names.order is not None and name not in names.order:
+        expected = listed(names.order)
+        yield Problem(path, f'facts.order has no field "{name}"', expected, nearest(name, names.order), key=True)
+
+
 def _section(value: Section, path: Path, names: _Names) -> Iterator[Problem]:
     """Check the mappings below attachments, contact, conversation and at."""
     given = list(written(value))
     if not [key for key, _ in given if key != "timezone"]:
-        known = [key for key in type(value).model_fields if key != "timezone"]
+        known = [info.alias or key for key, info in type(value).model_fields.items() if key != "timezone"]
         yield Problem(path, "this condition is empty", listed(known))
     for key, words in given:
         if not isinstance(words, str | tuple) or key in ("age", "messages", "count", "timezone"):

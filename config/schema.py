@@ -114,7 +114,8 @@ def _widened(schema: Any) -> Any:
 def _without_odd_default(schema: dict[str, Any]) -> dict[str, Any]:
     """Leave out a default that an admin could not write so: milliseconds, a parsed value, a hidden secret."""
     default = schema.get("default")
-    parsed = isinstance(default, dict) or (isinstance(default, int) and schema.get("type") == "string")
+    number = any(each.get("type") in ("integer", "number", "boolean") for each in (schema, *schema.get("anyOf", ())))
+    parsed = isinstance(default, dict) or (isinstance(default, int) and not number)
     if parsed or default in (None, "") or _is_secret(schema):
         return {key: value for key, value in schema.items() if key != "default"}
     return schema

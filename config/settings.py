@@ -13,6 +13,7 @@ from config.assigning import Assign, Capacity, Shifts
 from config.channels import Channel
 from config.faults import Wrong
 from config.hours import Hours
+from config.lookups import Lookups
 from config.values import (
     DURATIONS,
     Bytes,
@@ -245,6 +246,8 @@ class Settings(Section):
     """Files of routes that are tried beside those in use, without effect; what they would change is reported."""
     surveys: PlacedPath | None = None
     """File of surveys."""
+    facts: Lookups = Lookups()
+    """What routes may ask existing tools."""
     retention: Retention = Retention()
     """How long things are kept."""
     attachments: Attachments = Field(default_factory=Attachments, validate_default=True)

@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 from aiohttp import web
 
+from inbox.contacts import NoContact
 from inbox.conversations import Conflict, NoConversation
 from inbox.lists import BadCursor
 from inbox.partitions import UnknownId
@@ -200,6 +201,7 @@ class Api:
         self._errors: dict[type[Exception], tuple[int, str]] = {
             UnknownId: (404, "There is no such thing"),
             NoConversation: (404, "There is no such conversation"),
+            NoContact: (404, "There is no such contact"),
             Refusal: (409, "That makes no sense now"),
             Conflict: (409, "Somebody else changed it at the same moment"),
             BadCursor: (400, "Bad parameter"),

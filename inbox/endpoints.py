@@ -16,8 +16,8 @@ from aiohttp import BodyPartReader, web
 
 from config.settings import Settings
 from connectors.base import Media
+from inbox import contacts, shapes
 from inbox import log as logbook
-from inbox import shapes
 from inbox.api import Ask, Problem, Route, answer, listing, moment, rfc3339
 from inbox.attachments import Attachments, NoAttachment, TooLarge
 from inbox.channels import NOTHING, Channels
@@ -28,7 +28,7 @@ from inbox.partitions import key, new_key, parse_id, shared_key, tag
 from inbox.recording import Recorder, Shunted
 from inbox.store import Store
 from inbox.timeline import MESSAGES, Item, items
-from inbox.work import Desk
+from inbox.work import Desk, Refusal
 
 NAME_LIMIT = 120
 MIME = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}", re.IGNORECASE)
@@ -65,6 +65,14 @@ class TagsBody(msgspec.Struct, forbid_unknown_fields=True):
 
     add: list[str] = []
     remove: list[str] = []
+
+
+class ContactBody(msgspec.Struct, forbid_unknown_fields=True):
+    """PUT /contacts/{id}: null takes a value back, a missing field leaves it as it is."""
+
+    tags: list[str] | msgspec.UnsetType = msgspec.UNSET
+    tier: str | msgspec.UnsetType | None = msgspec.UNSET
+    language: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class ReadBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -121,6 +129,7 @@ class Inbox:
             Route("GET", "/messages/{id}/attachments/{index}", "readonly", self.attachment),
             Route("POST", "/attachments", "agent", self.upload),
             Route("GET", "/contacts/{id}", "readonly", self.show_contact),
+            Route("PUT", "/contacts/{id}", "agent", self.set_contact),
             Route("GET", "/teams", "readonly", self.list_teams),
             Route("GET", "/agents", "readonly", self.list_agents),
             Route("GET", "/channels", "readonly", self.list_channels),
@@ -298,11 +307,20 @@ class Inbox:
         return msgspec.json.decode(known, type=Media)
 
     async def show_contact(self, ask: Ask) -> web.Response:
-        place = parse_id(ask.part("id"), "k")
-        fields = pairs(await self.store.do(tag(place.partition), "HGETALL", key(place.partition, f"k:{place.key}")))
-        if not fields:
-            raise Problem(404, "There is no such contact")
-        return answer(shapes.contact_shape(str(place), fields))
+        return answer(shapes.contact_shape(ask.part("id"), await contacts.load(self.store, ask.part("id"))))
+
+    async def set_contact(self, ask: Ask) -> web.Response:
+        """Set what rules may ask about a contact; what is not given stays."""
+        body = await ask.body(ContactBody)
+        tags = None if body.tags is msgspec.UNSET else body.tags
+        tier = None if body.tier is msgspec.UNSET else body.tier or ""
+        language = None if body.language is msgspec.UNSET else body.language or ""
+        try:
+            values = contacts.checked(tags, tier, language)
+        except Refusal as error:
+            raise Problem(422, "The body does not fit", str(error)) from None
+        fields = await contacts.update(self.store, ask.part("id"), ask.actor, values, self.now())
+        return answer(shapes.contact_shape(ask.part("id"), fields))
 
     async def list_teams(self, _: Ask) -> web.Response:
         teams = self.settings().teams

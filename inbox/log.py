@@ -23,6 +23,7 @@ REPLY = "o"  # our side answers
 NOTE = "n"  # an agent's note
 STATE = "s"  # the conversation was assigned, resolved, reopened, snoozed, tagged …
 DELIVERY = "v"  # a delivery changed its state
+CONTACT = "k"  # somebody said what tags, tier or language a customer has
 
 INBOUND = frozenset({MESSAGE, NOTICE, ECHO})
 

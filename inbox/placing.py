@@ -6,7 +6,7 @@ its address on its channel; a resolved one is reopened for a while, later a new 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 
 from connectors.base import Capabilities
-from inbox import conversations, course, fetching
+from inbox import contacts, conversations, course, fetching
 from inbox import log as logbook
+from inbox.contacts import Contact
 from inbox.conversations import Change, Conversation, commit, pairs
 from inbox.leases import Held
 from inbox.log import Entry
@@ -23,6 +24,7 @@ from inbox.partitions import Id, digest, key, parse_id, tag
 from inbox.recording import Rest, receipt_partition
 from inbox.store import Script, Store
 
+NOBODY = Contact()
 LOCATE = Script.load(Path(__file__).parent / "scripts" / "locate.lua")
 REOPEN_FOR = 3 * 24 * 3600 * 1000
 SUBJECT_LIMIT = 120
@@ -51,11 +53,15 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where an event belongs: the address's record, and a conversation if there is one to continue."""
+    """Where an event belongs: the address's record, and a conversation if there is one to continue.
+
+    *contact* is what is known of the customer.
+    """
 
     address: Mapping[str, str]
     conversation: Conversation | None
     reopens: bool
+    contact: Contact = NOBODY
 
     @property
     def new(self) -> bool:
@@ -76,9 +82,11 @@ class Placed:
 class Decided:
     """What the router wants to have set on the conversation, and what the log shall tell of it.
 
+    *language* is that of the message, "" if it cannot be told.
     *story* is told of what has an effect that others wait for, *seen* of a decision that has none.
     """
 
+    language: str = ""
     set: dict[str, Any] = field(default_factory=dict)
     story: dict[str, Any] = field(default_factory=dict)
     seen: dict[str, Any] = field(default_factory=dict)
@@ -102,8 +110,9 @@ class Placer:
         """Find where *origin* belongs, without changing anything. Raises `StoreError`."""
         partition, latest = origin.entry.partition, f"conv:{origin.channel}"
         keys = [key(partition, f"a:{origin.address}")]
-        found, conversation_found = await self._store.run(LOCATE, tag(partition), keys, (latest,))
+        found, conversation_found, told = await self._store.run(LOCATE, tag(partition), keys, (latest, *contacts.KNOWN))
         record = pairs(found)
+        contact = await self._contact(record, told)
         known = await self._referred(origin)
         conversation: Conversation | None = None
         if known is None and not origin.capabilities.threads:
@@ -113,12 +122,18 @@ class Placer:
         if conversation is None and known:
             conversation = (await conversations.load_many(self._store, [parse_id(known, "c")]))[0]
         if conversation is None:
-            return Spot(record, None, reopens=False)
+            return Spot(record, None, reopens=False, contact=contact)
         if conversation.status == "resolved" and origin.entry.type == logbook.MESSAGE:
             if not origin.rest.refs and origin.entry.ms - conversation.resolved_at > REOPEN_FOR:
-                return Spot(record, None, reopens=False)
-            return Spot(record, conversation, reopens=True)
-        return Spot(record, conversation, reopens=False)
+                return Spot(record, None, reopens=False, contact=contact)
+            return Spot(record, conversation, reopens=True, contact=contact)
+        return Spot(record, conversation, reopens=False, contact=contact)
+
+    async def _contact(self, record: Mapping[str, str], told: Sequence[str | None]) -> Contact:
+        """Return what is known of the contact: *told*, or asked for where the contact is in another partition."""
+        if told:
+            return contacts.from_hash(dict(zip(contacts.KNOWN, told, strict=True))) if any(told) else NOBODY
+        return await contacts.known(self._store, record["contact"]) if "contact" in record else NOBODY
 
     async def _referred(self, origin: Origin) -> str | None:
         """Return the conversation of a message that this one answers, if it was on the same channel."""
@@ -254,6 +269,10 @@ class Placer:
             values["last_inbound_at"] = entry.ms
             if origin.rest.handle:
                 values["handle"] = origin.rest.handle
+            spoken = spot.conversation.language if spot.conversation else ""
+            # "ok" and 你好 tell less than what was known before.
+            if decided.language and not f"{spoken}-".startswith(f"{decided.language}-"):
+                values["language"] = decided.language
             name = entry.fields.get("n", "")
             if name and (spot.conversation is None or not spot.conversation.name):
                 values["name"] = name

@@ -11,6 +11,7 @@ import msgspec
 from connectors.base import Capabilities, Media
 from inbox import log as logbook
 from inbox.api import PREFIX, rfc3339
+from inbox.contacts import from_hash
 from inbox.conversations import Conversation, pairs
 from inbox.fetching import Fetched, pending
 from inbox.log import Entry
@@ -72,7 +73,15 @@ def contact_shape(
     """Return a contact as the API shows it."""
     addresses = fields.get("addresses", "") or (conversation.address if conversation else "")
     name = fields.get("name") or (conversation.name if conversation else "")
-    return {"id": contact_id, "name": name or None, "addresses": addresses.split("\n") if addresses else []}
+    known = from_hash(fields)
+    return {
+        "id": contact_id,
+        "name": name or None,
+        "addresses": addresses.split("\n") if addresses else [],
+        "tags": list(known.tags),
+        "tier": known.tier or None,
+        "language": known.language or None,
+    }
 
 
 def window_shape(address: Mapping[str, str], channel: str, capabilities: Capabilities) -> dict[str, Any] | None:

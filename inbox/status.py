@@ -145,6 +145,7 @@ class Status:
             "routing": ("huiliu_routing", "What the router did"),
             "shadow": ("huiliu_shadow", "What the routes that are only watched would have done"),
             "sla": ("huiliu_sla", "Promises by channel, clock and outcome: met, warning, breach"),
+            "lookups": ("huiliu_lookups", "Questions about orders to an existing tool by channel and outcome"),
         }
         for name, (metric, text) in tables.items():
             family = CounterMetricFamily(metric, text, labels=["channel", "outcome"])

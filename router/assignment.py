@@ -20,7 +20,7 @@ from inbox.partitions import shared_key
 from inbox.store import Script, Store
 from inbox.work import HUB, Desk
 from router import reasons
-from router.crews import Crew, Roster
+from router.crews import Crew, Roster, primary
 from router.reasons import Reason
 
 log = logging.getLogger(__name__)
@@ -243,7 +243,7 @@ def asked(conversation: Conversation) -> dict[str, Any]:
         "ch": conversation.channel,
         "k": conversation.kind,
         "sk": sorted(conversation.skills),
-        "la": conversation.language,
+        "la": primary(conversation.language),
         "co": conversation.contact,
         "av": [],
         "seen": [],

@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,8 @@ from config.loading import Loaded
 from inbox.commands import CANNOT_TELL, NO, AsJson, Connect, attempt, dump
 from router import proof_commands, rendering
 from router.compilation import instant
-from router.rules import ConversationFacts, Explanation, Facts, Tree, explain
+from router.language import language
+from router.rules import ConversationFacts, Explanation, Facts, OrderFacts, Tree, explain
 from router.trial import prove, run_tests
 from router.versions import grow, snapshot
 
@@ -98,6 +99,9 @@ def commands(
         sender: Annotated[str, typer.Option("--from", help="the customer's address / 客户地址")] = "",
         subject: Annotated[str, typer.Option(help="subject of a mail / 主题")] = "",
         at: Annotated[str, typer.Option(help="when, such as 2026-11-21T22:00 / 时间")] = "",
+        order: Annotated[
+            list[str] | None, typer.Option(help="what is known of the order, such as status=shipped / 订单字段")
+        ] = None,
         message: Annotated[str, typer.Option(help="id of a message that is stored / 已有消息的 id")] = "",
         as_json: AsJson = False,
     ) -> None:
@@ -130,7 +134,9 @@ def commands(
             text=text,
             subject=subject,
             sender=sender,
+            language=language(text or subject),
             conversation=ConversationFacts(),
+            order=told(order or ()),
         )
         explanation = explain(compiled(loaded), facts)
         if as_json:
@@ -139,6 +145,12 @@ def commands(
             print(rendering.narrate(explanation, settings.timezone, locale=locale()))
 
     return app
+
+
+def told(fields: Sequence[str]) -> OrderFacts:
+    """Return what is known of an order out of words like status=shipped; no words, no order."""
+    pairs = [each.partition("=") for each in fields]
+    return OrderFacts({name.strip(): value.strip() for name, _, value in pairs}, "found" if pairs else "none")
 
 
 def plain(value: object) -> object:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,11 +13,14 @@ from config.conditions import (
     AttachmentCondition,
     Condition,
     ConversationCondition,
+    Listed,
     MomentCondition,
     SenderCondition,
+    SentimentCondition,
     TextCondition,
     Words,
     ages,
+    amounts,
     counts,
     moment,
     several,
@@ -24,7 +28,9 @@ from config.conditions import (
 )
 from config.folding import fold
 from config.hours import DAY, Hours, Interval, interval, weekdays
+from config.lookups import Scalar
 from config.patterns import read
+from config.wordlists import Wordlist
 from router.conditions import (
     SIDES,
     All,
@@ -44,7 +50,9 @@ from router.conditions import (
     View,
     WrittenAt,
 )
+from router.enquiries import Feels, OrderField, OrderKnown, asks_order, comparable
 from router.facts import Facts
+from router.sentiment import LABELS
 from router.text import Lexicon, clip, plain
 
 WHOLE_DAY = (Interval(0, DAY),)
@@ -63,14 +71,14 @@ class Compiler:
     def condition(self, condition: Condition) -> Check:
         """Return the check for *condition*, which `config.routes.problems` has found nothing wrong with."""
         parts = [part for key, value in condition.given() for part in self.parts(key, value)]
-        return parts[0] if len(parts) == 1 else All(tuple(parts))
+        return parts[0] if len(parts) == 1 else All(_cheapest(parts))
 
     def parts(self, key: str, value: Any) -> list[Check]:
         """Return the checks for one key of a condition."""
         if key == "all":
-            return [All(tuple(map(self.condition, value)))]
+            return [All(_cheapest(map(self.condition, value)))]
         if key == "any":
-            return [Either(tuple(map(self.condition, value)))]
+            return [Either(_cheapest(map(self.condition, value)))]
         if key == "not":
             return [Negation(self.condition(value))]
         if key in ("text", "subject"):
@@ -102,7 +110,11 @@ class Compiler:
                 return _conversation(value)
             case "at":
                 return [self.moment(value)]
-        raise ValueError(f"the condition {key} is not available yet")
+            case "sentiment":
+                return [_feels(value)]
+            case "order":
+                return _order(value)
+        raise ValueError(f"there is no condition {key}")
 
     def text(self, which: str, condition: TextCondition) -> list[Check]:
         """Return the checks for the operators of *condition*."""
@@ -110,19 +122,20 @@ class Compiler:
         spell = clip if condition.exact else fold
         checks: list[Check] = []
         for key, value in written(condition):
-            name, words = f"{which}.{key}", several(value) if isinstance(value, str | tuple) else ()
+            name, words = f"{which}.{key}", () if isinstance(value, bool) else several(value)
             match key:
                 case "any_of" | "none_of":
                     numbers = self.numbers(side, words, spell)
-                    checks.append(AnyWord(name, list(words), side, numbers, self.words[side], key == "none_of"))
+                    checks.append(AnyWord(name, _shown(value), side, numbers, self.words[side], key == "none_of"))
                 case "all_of":
-                    checks.append(AllWords(name, list(words), side, self.numbers(side, words, spell), self.words[side]))
+                    numbers = self.numbers(side, words, spell)
+                    checks.append(AllWords(name, _shown(value), side, numbers, self.words[side]))
                 case "equals":
                     whole = frozenset(map(clip if condition.exact else plain, words))
-                    checks.append(OneOf(name, list(words), f"equals{side}", whole))
+                    checks.append(OneOf(name, _shown(value), f"equals{side}", whole))
                 case "starts_with":
                     starts = tuple(spell(word) if condition.exact else spell(word).lstrip() for word in words)
-                    checks.append(StartsWith(name, list(words), side, starts, self.lexicons[side].add(starts)))
+                    checks.append(StartsWith(name, _shown(value), side, starts, self.lexicons[side].add(starts)))
                 case "regex":
                     checks.append(_any_part([self.regex(name, side, word, exact=condition.exact) for word in words]))
         return checks
@@ -175,6 +188,42 @@ def _any_part(checks: list[Check]) -> Check:
     return checks[0] if len(checks) == 1 else Either(tuple(checks))
 
 
+def _shown(value: Listed) -> Any:
+    """Return what an explanation says was expected: nobody reads the words of a file there."""
+    if isinstance(value, Wordlist):
+        return {"file": value.file, "words": len(value.words)}
+    return list(several(value))
+
+
+def _cheapest(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Put what asks another tool behind what the message itself tells: mostly it is not needed then."""
+    return tuple(sorted(checks, key=asks_order))
+
+
+def _feels(value: Any) -> Leaf:
+    if not isinstance(value, SentimentCondition):
+        words = several(value)
+        return Feels("sentiment", list(words), frozenset(words), math.inf, -math.inf)
+    given = dict(written(value))
+    labels = frozenset(several(value.feeling) if "is" in given else LABELS)
+    shown = {key: list(each) if isinstance(each, tuple) else each for key, each in given.items()}
+    return Feels("sentiment", shown, labels, given.get("below", math.inf), given.get("above", -math.inf))
+
+
+def _order(value: bool | Mapping[str, Scalar | tuple[Scalar, ...]]) -> list[Leaf]:
+    if isinstance(value, bool):
+        return [OrderKnown("order", value, value)]
+    checks: list[Leaf] = []
+    for name, wanted in value.items():
+        words = wanted if isinstance(wanted, tuple) else (wanted,)
+        ranges = [(word, amounts(word) if isinstance(word, str) else None) for word in words]
+        values = frozenset(comparable(word) for word, bounds in ranges if bounds is None)
+        bounds = tuple(found for _, found in ranges if found is not None)
+        shown = list(wanted) if isinstance(wanted, tuple) else wanted
+        checks.append(OrderField(f"order.{name}", shown, name, values, bounds))
+    return checks
+
+
 def _one_of(key: str, value: Words, spell: Callable[[str], str] = str) -> OneOf:
     words = several(value)
     return OneOf(key, list(words), key, frozenset(map(spell, words)))
@@ -187,16 +236,16 @@ def _sender(condition: SenderCondition) -> list[Leaf]:
         match key:
             case "any_of" | "none_of":
                 names = frozenset(plain(word) for word in words)
-                checks.append(OneOf(name, list(words), "sender", names, key == "none_of"))
+                checks.append(OneOf(name, _shown(value), "sender", names, key == "none_of"))
             case "equals":
                 names = frozenset(plain(word) for word in words)
-                checks.append(OneOf(name, list(words), "sender.equals", names))
+                checks.append(OneOf(name, _shown(value), "sender.equals", names))
             case "starts_with":
                 starts = tuple(plain(word) for word in words)
-                checks.append(SenderMatches(name, list(words), starts))
+                checks.append(SenderMatches(name, _shown(value), starts))
             case "regex":
                 searches = tuple(read(word).search for word in words)
-                checks.append(SenderMatches(name, list(words), (), searches))
+                checks.append(SenderMatches(name, _shown(value), (), searches))
     return checks
 
 

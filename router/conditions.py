@@ -15,12 +15,14 @@ from zoneinfo import ZoneInfo
 
 from config.conditions import Comparison
 from config.hours import DAY, DAYS, Hours, Interval
-from router.facts import Facts
+from router.facts import Facts, OrderFacts
 from router.hours import is_open
+from router.sentiment import Sentiment, sentiment
 from router.text import Lexicon, Reading, plain
 
 Key = tuple[str, Any]
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
+UNASKED = OrderFacts(outcome="unasked")
 SHOWN = 80  # characters of a match that an explanation quotes
 
 # Spellings of the two texts: (which text, as written or folded).
@@ -44,7 +46,7 @@ class Verdict:
 class View:
     """One message while it is being decided: everything is worked out when it is first asked for."""
 
-    __slots__ = ("_labels", "_open", "_readings", "facts", "lexicons")
+    __slots__ = ("_labels", "_open", "_readings", "_sentiment", "asked_order", "facts", "lexicons")
 
     def __init__(self, facts: Facts, lexicons: tuple[Lexicon, ...]) -> None:
         self.facts = facts
@@ -52,6 +54,22 @@ class View:
         self._readings: list[Reading | None] = [None, None, None, None]
         self._labels: dict[str, tuple[Any, ...]] = {}
         self._open: dict[str, bool] = {}
+        self._sentiment: Sentiment | None = None
+        self.asked_order = False
+        """Whether a condition has asked for the order, so that the decision hangs on it."""
+
+    @property
+    def sentiment(self) -> Sentiment:
+        """How the customer seems to feel; by the subject of a mail without text."""
+        if self._sentiment is None:
+            self._sentiment = sentiment(self.facts.text or self.facts.subject)
+        return self._sentiment
+
+    @property
+    def order(self) -> OrderFacts:
+        """What is known of the order."""
+        self.asked_order = True
+        return self.facts.order or UNASKED
 
     def reading(self, side: int) -> Reading:
         """Return the text or subject in one of `SIDES`."""

@@ -11,7 +11,7 @@ from typing import Any
 from config.routes import DEFAULT
 from inbox.conversations import PRIORITIES
 from router.facts import Facts
-from router.rules import Decision, Tree, decide
+from router.rules import Decision, Tree, consider
 
 FIELDS = ("ignore", "team", "agent", "priority", "stage", "sla", "risk", "survey", "skills", "acknowledge", "tags")
 """In what two outcomes may differ, the weightiest first."""
@@ -21,13 +21,15 @@ FIELDS = ("ignore", "team", "agent", "priority", "stage", "sla", "risk", "survey
 class Judged:
     """A decision with what it was made by and from: the rules' *tree* and the *facts*.
 
-    *unclaimed*: only the default has claimed the conversation so far, and nobody has answered in it.
+    *unclaimed*: only the default has claimed the conversation so far, and nobody has answered in it. *asks_order*: a
+    condition that was looked at asks for the order.
     """
 
     tree: Tree = field(repr=False)
     facts: Facts
     unclaimed: bool
     decision: Decision
+    asks_order: bool = False
 
     @property
     def counts(self) -> bool:
@@ -54,7 +56,8 @@ class Judged:
 
 def judge(tree: Tree, facts: Facts, *, unclaimed: bool) -> Judged:
     """Decide about a message."""
-    return Judged(tree, facts, unclaimed, decide(tree, facts))
+    decision, asks_order = consider(tree, facts)
+    return Judged(tree, facts, unclaimed, decision, asks_order)
 
 
 @dataclass(frozen=True, slots=True)

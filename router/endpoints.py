@@ -23,9 +23,18 @@ from inbox.work import Actor
 from router import evidence, standing
 from router.archive import Archive, NoVersion
 from router.escalation import is_event, recalled
-from router.rules import ConversationFacts, Explanation, Facts, explain
+from router.language import language
+from router.rules import ConversationFacts, Explanation, Facts, OrderFacts, explain
 from router.ruleset import Rules
 from router.versions import SHORT, Unreadable
+
+
+class ContactBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What is known of the customer of an imagined message."""
+
+    tags: tuple[str, ...] = ()
+    tier: str | None = None
+    language: str | None = None
 
 
 class ExplainBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -36,6 +45,10 @@ class ExplainBody(msgspec.Struct, forbid_unknown_fields=True):
     subject: str = ""
     sender: str = ""
     at: str = ""
+    event: str = "message"
+    language: str = ""
+    contact: ContactBody = ContactBody()
+    order: dict[str, str | int | float | bool | list[str | int | float | bool]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +106,7 @@ class Routing:
             "route": route,
             "routes": story.get("routes", [] if route in (None, DEFAULT) else [route]),
             "set": story.get("set", {}),
+            "facts": story.get("facts", {}),
             "acknowledge": story.get("acknowledge", []),
             "explanation": explanation,
             "unexplained": unexplained,
@@ -108,7 +122,7 @@ class Routing:
         message = (await logbook.fetch(self.store, [(partition, position)]))[0]
         if message is None:
             return None, "the message is not there any more"
-        if message.type != logbook.MESSAGE and not is_event(message):
+        if message.type not in (logbook.MESSAGE, logbook.NOTICE) and not is_event(message):
             return None, "nothing was decided"
         if not story:
             return None, "what was known then was not stored"
@@ -147,7 +161,15 @@ class Routing:
             subject=body.subject,
             sender=body.sender,
             at=moment(body.at) if body.at else self.now(),
+            event=body.event,
+            language=body.language or language(body.text or body.subject),
+            contact_tags=frozenset(body.contact.tags),
+            contact_tier=body.contact.tier,
+            contact_language=body.contact.language,
             conversation=ConversationFacts(new=True),
+            order=OrderFacts(outcome="none")
+            if body.order is None
+            else msgspec.convert({"fields": body.order}, OrderFacts),
         )
         return answer(shown(explain(self.rules().tree, asked)))
 
@@ -175,3 +197,8 @@ def shown(explanation: Explanation) -> dict[str, Any]:
     """Return an explanation as the API shows it."""
     plain: dict[str, Any] = msgspec.to_builtins(explanation)
     return {**plain, "at": rfc3339(explanation.at)}
+
+
+def told(fields: dict[str, Any] | None) -> OrderFacts:
+    """Return what is known of an imagined order, None standing for no order."""
+    return OrderFacts(outcome="none") if fields is None else msgspec.convert({"fields": fields}, OrderFacts)

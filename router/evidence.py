@@ -17,10 +17,11 @@ from inbox.log import MESSAGE, Entry
 from inbox.partitions import AT
 from inbox.placing import Origin
 from router.facts import ConversationFacts, Facts
+from router.language import language
 from router.rules import Decision, Tree
 from router.versions import SHORT
 
-TOLD = frozenset({"channel", "kind", "at", "event", "text", "subject", "sender", "attachments"})
+TOLD = frozenset({"channel", "kind", "at", "event", "text", "subject", "sender", "attachments", "language"})
 """Facts that the message tells itself."""
 USUAL = {
     field.name: msgspec.to_builtins(field.default)
@@ -95,6 +96,7 @@ def recall(origin: Origin, placed: Entry, story: dict[str, Any]) -> Facts:
             "subject": origin.rest.subject,
             "sender": origin.address,
             "attachments": [media.type for media in origin.rest.media],
+            "language": language(origin.text or origin.rest.subject),
             **kept,
             "conversation": stands,
         },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from config.documents import understand
 from config.faults import Wrong
 from config.loading import Prove, candidate
 from config.values import duration
+from config.wordlists import Wordlists
 from inbox.api import Ask, Problem, Route, answer, listing, rfc3339
 from inbox.partitions import AT
 from router import reporting, standing
@@ -171,7 +173,10 @@ class Proving:
         loaded = self.proof.live.current
         # Without variables: whoever may try rules need not know the secrets of the hub's environment.
         documents = [understand(Path(file.name or "candidate.yaml"), file.text.encode(), environ={}) for file in files]
-        tried = candidate(loaded, documents, prove=self.prove)
+        # Nor may rules be a way to look into files of this machine.
+        known = {Path(os.path.normpath(path)): text.encode() for path, text in loaded.words.items()}
+        lists = Wordlists(loaded.path.parent, known, closed=True)
+        tried = candidate(loaded, documents, prove=self.prove, lists=lists)
         if tried.loaded is None:
             faults = [str(fault) for fault in tried.faults]
             raise Problem(422, "The candidate has faults", "\n".join(faults), faults=faults)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,9 +25,10 @@ from inbox.work import HUB, Actor
 from outbox.deliveries import Author, Deliveries, Reply
 from router import evidence
 from router.assignment import Assigner
-from router.crews import primary
 from router.effects import Judged, judge
 from router.escalation import Escalation, is_event
+from router.language import language
+from router.lookups import Orders
 from router.rules import ConversationFacts, Facts
 from router.ruleset import Rules
 
@@ -58,6 +60,7 @@ class Router:
         channels: Channels,
         rules: Callable[[], Rules],
         now: Callable[[], int],
+        orders: Orders,
         observe: Callable[[str, Judged], None] = lambda *_: None,
     ) -> None:
         self._store = store
@@ -69,6 +72,7 @@ class Router:
         self._channels = channels
         self._rules = rules
         self._now = now
+        self._orders = orders
         self._observe = observe
         self.counts: Counter[str] = Counter()
         self._escalation = Escalation(store, wakes, rules, self.counts)
@@ -124,7 +128,7 @@ class Router:
             return
         for _ in range(TRIES):
             spot = await self._placer.locate(origin)
-            judged = self._judge(origin, spot)
+            judged = await self._judge(origin, spot)
             if judged is not None and judged.ignored:
                 told = evidence.story(judged.tree, judged.decision, judged.facts, spot.conversation)
                 if await self._placer.ignore(held, origin, judged.decision.ignore or "", told):
@@ -136,7 +140,7 @@ class Router:
                 placed = await self._placer.place(held, origin, spot, effects)
             except Conflict:
                 continue
-            if judged is not None and placed.fresh:
+            if judged is not None and placed.fresh and origin.entry.type == logbook.MESSAGE:
                 self._observe(origin.message_id, judged)
             if effects.story or spot.new or spot.reopens:  # else nothing hangs on it, and the log can be read later
                 where = spot.conversation.place.partition if spot.conversation is not None else held.partition
@@ -159,10 +163,19 @@ class Router:
         whose = (origin.entry.partition, origin.channel, origin.address, origin.text)
         return await self._deliveries.in_flight(*whose) or await self._deliveries.prove(*whose, external_id, origin.at)
 
-    def _judge(self, origin: Origin, spot: Spot) -> Judged | None:
-        if origin.entry.type != logbook.MESSAGE:
+    async def _judge(self, origin: Origin, spot: Spot) -> Judged | None:
+        """Ask the rules, and whom they want to be asked. None if nothing can follow from it.
+
+        What a stranger did that is no message opens no conversation, so that there is nothing to decide about.
+        """
+        if origin.entry.type == logbook.ECHO or (origin.entry.type == logbook.NOTICE and spot.conversation is None):
             return None
-        return judge(self._rules().tree, facts(origin, spot), unclaimed=evidence.unclaimed(spot.conversation))
+        tree, known, unclaimed = self._rules().tree, facts(origin, spot), evidence.unclaimed(spot.conversation)
+        judged = judge(tree, known, unclaimed=unclaimed)
+        if judged.asks_order:
+            order = await self._orders.find(known, spot.address.get("contact", ""))
+            judged = judge(tree, dataclasses.replace(known, order=order), unclaimed=unclaimed)
+        return judged if known.event == "message" or judged.decision.routes else None
 
     def _effects(self, origin: Origin, spot: Spot, judged: Judged | None) -> Decided:
         """Return what the decision changes, and what is stored of it even if it changes nothing."""
@@ -184,14 +197,12 @@ class Router:
             ):
                 values["agent"] = ""
             values["route"] = decision.route
-        language = primary(judged.facts.contact_language or judged.facts.language or "")
-        if language and (known is None or not known.language or (spot.reopens and language != known.language)):
-            values["language"] = language
         tags = tuple(dict.fromkeys([*(known.tags if known else ()), *decision.tags]))
         if tags != (known.tags if known else ()):
             values["tags"] = tags
+        spoken = judged.facts.contact_language or judged.facts.language or ""
         if not values:
-            return Decided(seen=told)
+            return Decided(spoken, seen=told)
         told["set"] = values
         before = known.agent if known is not None and spot.reopens and "agent" not in values else ""
         if known is not None and before and self._assigner.hands_out(values.get("team", known.team)):
@@ -201,8 +212,8 @@ class Router:
         if decision.acknowledge and not origin.rest.auto and counts:
             told["acknowledge"] = list(decision.acknowledge)
         if values.get("agent"):
-            return Decided({**values, "why": f"route {decision.route}", "assigned_at": self._now()}, told)
-        return Decided(values, told)
+            values |= {"why": f"route {decision.route}", "assigned_at": self._now()}
+        return Decided(spoken, values, told)
 
     async def _placed(self, held: Held, entry: Entry) -> None:
         """Do what hangs on a placed message. It is read from the log, so a crash before it forgets nothing."""
@@ -261,16 +272,22 @@ class Router:
 
 
 def facts(origin: Origin, spot: Spot) -> Facts:
-    """Return what the rules may ask about a message."""
-    known = spot.conversation
+    """Return what the rules may ask about a message or another event, but for what other tools know."""
+    known, customer = spot.conversation, spot.contact
+    a_message = origin.entry.type == logbook.MESSAGE
     return Facts(
         channel=origin.channel,
         kind=origin.kind,
+        event="message" if a_message else origin.rest.name,
         text=origin.text,
         subject=origin.rest.subject,
         sender=origin.address,
         at=origin.at,
         attachments=tuple(media.type for media in origin.rest.media),
+        language=language(origin.text or origin.rest.subject),
+        contact_tags=frozenset(customer.tags),
+        contact_tier=customer.tier or None,
+        contact_language=customer.language or None,
         conversation=ConversationFacts(
             new=spot.new,
             reopened=spot.reopens,
@@ -278,6 +295,6 @@ def facts(origin: Origin, spot: Spot) -> Facts:
             team=known.team or None if known else None,
             opened_at=known.opened_at if known else None,
             priority=known.priority if known else "normal",
-            messages=(known.messages if known else 0) + 1,
+            messages=(known.messages if known else 0) + a_message,
         ),
     )

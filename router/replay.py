@@ -21,7 +21,7 @@ from inbox.partitions import COUNT
 from inbox.placing import parse
 from inbox.store import Store
 from router import evidence
-from router.effects import judge, outcome
+from router.effects import Judged, judge, outcome
 from router.rules import Tree
 from router.tally import Tally
 from router.versions import SHORT
@@ -33,6 +33,7 @@ NEVER_PLACED = "it has found no conversation"
 NOT_KEPT = "what was known then was not stored"
 CHANNEL_GONE = "its channel is not configured any more"
 FAILED = "a rule set fails on it"
+NOT_ASKED = "nobody was asked about the order then"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,16 @@ def count(tally: Tally, pair: Pair, message: Entry, placing: Entry) -> None:
     except (msgspec.ValidationError, ValueError, KeyError, TypeError):
         tally.unknown(FAILED)
         return
+    if not known(before, after):
+        tally.unknown(NOT_ASKED)
+        return
     if story.get("hash") == pair.live.hash[:SHORT]:
         same = before.decision.route == story.get("route", before.decision.route)
         tally.reproduced += same
         tally.contradicted += not same
     tally.add(origin.message_id, origin.at, outcome(before), outcome(after), pair.zone, pair.promises)
+
+
+def known(*judged: Judged) -> bool:
+    """Tell whether nothing hangs on an order that nobody was asked about when the message came."""
+    return all(one.facts.order is not None or not one.asks_order for one in judged)

@@ -29,6 +29,7 @@ _ENGLISH = {
     "what was known then was not stored": "what was known then was not stored",
     "its channel is not configured any more": "its channel is not configured any more",
     "a rule set fails on it": "a rule set fails on it",
+    "nobody was asked about the order then": "nobody was asked about the order then",
 }
 _CHINESE = {
     "total": "共 {total} 条消息：{moved} 条改变，{unchanged} 条不变，{unrouted} 条没有规则，{undecidable} 条无法判断",
@@ -50,6 +51,7 @@ _CHINESE = {
     "what was known then was not stored": "没有保存当时的情况",
     "its channel is not configured any more": "渠道已不在配置中",
     "a rule set fails on it": "规则运行出错",
+    "nobody was asked about the order then": "当时没有查询订单",
 }
 SHOWN = 20
 QUOTE = 40

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from config.conditions import several, walk, written
+from config.conditions import several, walk, wordlists, written
 from config.hours import Hours
 from config.routes import DEFAULT, Fields, Route, RouteFile, speaks_of_events
+from config.routes import routes as routes_of
 from router.compilation import Compiler, Index, about_messages, index
 from router.conditions import All, Check, Verdict, View
-from router.facts import ConversationFacts, Facts
+from router.facts import ConversationFacts, Facts, OrderFacts
 from router.text import Lexicon
 
 __all__ = [
@@ -26,10 +27,12 @@ __all__ = [
     "Decision",
     "Explanation",
     "Facts",
+    "OrderFacts",
     "Tree",
     "Tried",
     "Verdict",
     "compile_routes",
+    "consider",
     "decide",
     "explain",
 ]
@@ -98,8 +101,9 @@ class Explanation:
 class Tree:
     """Route files, ready to decide. Routes are numbered from top to bottom, parents before children.
 
-    *hash* is the SHA-256 of what the files say, in hexadecimal. *about_conversation* names the routes that ask how
-    things stand with the conversation: such a route means conversations under way, too.
+    *hash* is the SHA-256 of what the files say, and of the words in files that they name, in hexadecimal.
+    *about_conversation* names the routes that ask how things stand with the conversation: such a route means
+    conversations under way, too.
     """
 
     hash: str
@@ -145,6 +149,14 @@ def compile_routes(files: Sequence[RouteFile], hours: Mapping[str, Hours], *, ti
 
 def decide(tree: Tree, facts: Facts) -> Decision:
     """Return what the routes decide about a message."""
+    return consider(tree, facts)[0]
+
+
+def consider(tree: Tree, facts: Facts) -> tuple[Decision, bool]:
+    """Return what `decide` returns, and whether it hangs on the order: if nobody was asked yet, ask and decide again.
+
+    No condition that was looked at asks for the order otherwise, so that the answer could change nothing.
+    """
     view = View(facts, tree.lexicons)
 
     def holds(number: int) -> bool:
@@ -152,7 +164,7 @@ def decide(tree: Tree, facts: Facts) -> Decision:
         return check is None or check.holds(view)
 
     matched, settled = _walk(tree, tree.index.candidates(view), holds)
-    return _decision(tree, facts, matched, settled=settled)[0]
+    return _decision(tree, facts, matched, settled=settled)[0], view.asked_order
 
 
 def explain(tree: Tree, facts: Facts) -> Explanation:
@@ -294,7 +306,14 @@ def _settings(fields: Fields) -> Settings:
 
 
 def _hash(files: Sequence[RouteFile]) -> str:
-    content = [file.model_dump(mode="json", by_alias=True, exclude_unset=True) for file in files]
+    content: list[Any] = [file.model_dump(mode="json", by_alias=True, exclude_unset=True) for file in files]
+    content += [
+        list(words.words)
+        for file in files
+        for _, route in routes_of(file)
+        if route.when is not None
+        for words in wordlists(route.when)
+    ]
     return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 

@@ -17,7 +17,7 @@ import msgspec
 from inbox.partitions import shared_key
 from inbox.store import Store
 from router.effects import Judged, judge, outcome
-from router.replay import FAILED, Pair
+from router.replay import FAILED, NOT_ASKED, Pair, known
 from router.tally import Tally
 
 log = logging.getLogger(__name__)
@@ -79,9 +79,12 @@ class Shadow:
     def _compare(self, pair: Pair, message: str, judged: Judged) -> None:
         facts, unclaimed = judged.facts, judged.unclaimed
         same = judged.tree is pair.live
-        before = outcome(judged if same else judge(pair.live, facts, unclaimed=unclaimed))
-        after = outcome(judge(pair.candidate, facts, unclaimed=unclaimed))
-        self.tally.add(message, facts.at, before, after, pair.zone, pair.promises)
+        before = judged if same else judge(pair.live, facts, unclaimed=unclaimed)
+        after = judge(pair.candidate, facts, unclaimed=unclaimed)
+        if known(before, after):
+            self.tally.add(message, facts.at, outcome(before), outcome(after), pair.zone, pair.promises)
+        else:
+            self.tally.unknown(NOT_ASKED)
 
     async def share(self) -> None:
         """Let the other processes know what this one has found. Raises `StoreError`."""

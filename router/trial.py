@@ -14,8 +14,9 @@ from config.routes import RouteFile, RouteTest, TrialMessage
 from config.values import duration
 from router.compilation import instant
 from router.contradictions import contradictions
+from router.language import language
 from router.pieces import Anatomist
-from router.rules import ConversationFacts, Decision, Facts, Tree, compile_routes, decide
+from router.rules import ConversationFacts, Decision, Facts, OrderFacts, Tree, compile_routes, decide
 
 # A Wednesday without anything special: an example without `at` must not pass by day and fail by night.
 AT = "2026-06-03T10:00"
@@ -100,11 +101,12 @@ def imagine(message: TrialMessage, kinds: Mapping[str, str], zone: ZoneInfo, at:
         subject=message.subject,
         sender=message.sender,
         attachments=tuple(_MIME.get(word, word) for word in several(message.attachments)),
-        language=message.language,
+        language=message.language or language(message.text or message.subject),
         contact_tags=frozenset(several(message.contact.tag)),
         contact_tier=message.contact.tier,
         contact_language=message.contact.language,
         conversation=_conversation(message, when),
+        order=OrderFacts({}, "none") if message.order is None else OrderFacts(message.order),
     )
 
 

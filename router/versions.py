@@ -46,7 +46,9 @@ class TooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One rule set. *files* are the route files as written, by their path relative to the configuration.
+    """One rule set. *files* are the route files, and the files of words that they name, as written.
+
+    They stand under their path relative to the configuration.
 
     *hash* is the SHA-256 of all of it, in hexadecimal.
     """
@@ -68,6 +70,7 @@ def snapshot(loaded: Loaded) -> Version:
     """Return the rule set of a configuration."""
     settings, place = loaded.settings, loaded.path.parent
     files = {os.path.relpath(document.path, place): document.text for document in loaded.documents}
+    files |= {os.path.relpath(path, place): text for path, text in loaded.words.items()}
     content = _encode(
         {
             "files": list(files.items()),

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+import aiohttp
+
 import hub
 from config.loading import load
 from connectors.base import Capabilities, Connector, Message, Options, Outbound, Sent, Window
@@ -35,6 +37,7 @@ from outbox.retries import Schedule
 from outbox.worker import Worker
 from router.assignment import Assigner
 from router.crews import Crew, roster
+from router.lookups import Orders
 from router.overdue import Overdue
 from router.presence import HOME, Presences
 from router.reader import Router
@@ -141,6 +144,7 @@ class Room:
             self.channels,
             lambda: self.rules,
             self.clock,
+            Orders(lambda: None, aiohttp.ClientSession),
         )
         self.worker = Worker(
             self.store,

@@ -13,7 +13,9 @@ from config.conditions import moment
 from config.documents import Document, read, validate
 from config.faults import Problem
 from config.hours import Hours
+from config.lookups import Lookups
 from config.routes import RouteFile, problems
+from config.wordlists import Wordlists
 from router.rules import ConversationFacts, Facts, Tree, compile_routes
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -48,6 +50,16 @@ class Names:
             "sms-cn": Channel("twilio-sms"),
         }
     )
+    facts: Lookups = field(
+        default_factory=lambda: Lookups.model_validate(
+            {
+                "order": {
+                    "url": "https://erp.example.com/orders?phone={sender.value}",
+                    "fields": {name: f"$.{name}" for name in ("status", "amount", "paid", "labels")},
+                }
+            }
+        )
+    )
 
 
 def document(path: Path, text: str) -> Document:
@@ -58,7 +70,8 @@ def document(path: Path, text: str) -> Document:
 
 def load(tmp_path: Path, text: str) -> RouteFile:
     """Return *text* as a route file; only its shape is checked."""
-    return validate(document(tmp_path / "routes.yaml", text), RouteFile)
+    written = document(tmp_path / "routes.yaml", text)
+    return validate(written, RouteFile, context={"words": Wordlists().beside(written.file)})
 
 
 def plant(tmp_path: Path, text: str) -> Tree:

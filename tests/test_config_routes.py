@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from config.documents import validate
 from config.faults import ConfigError
+from config.lookups import Lookups
 from config.routes import RouteFile, problems
 from tests.routing import Names, document, found, load
 
@@ -66,7 +68,6 @@ def with_when(condition: str) -> str:
 TEAMS = "frontdesk, aftersales, complaints, legal or vip-desk"
 CHANNELS = "shop-wechat, service-mail or sms-cn"
 RE2 = "a regular expression of RE2"
-OTHER = "another condition"
 SOME = "at least one condition"
 EVENTS = (
     "message, sla_warning, sla_breach, score, opt_out, opt_in, order_event, follow, unfollow, enter, scan, click, "
@@ -251,19 +252,67 @@ FAULTS: list[tuple[str, str, str, str, str, str]] = [
         "",
     ),
     (
-        with_when("sentiment: negative"),
+        with_when("sentiment: negatve"),
+        "3:53",
+        "routes[0].when.sentiment",
+        '"negatve" is not known',
+        "negative, neutral or positive, or a list or a mapping (key: value)",
+        "negative",
+    ),
+    (
+        with_when("sentiment: {}"),
         "3:42",
         "routes[0].when.sentiment",
-        "the condition sentiment is not available yet",
-        OTHER,
+        "this condition is empty",
+        "is, below or above",
         "",
     ),
     (
-        with_when("any: [{order: {paid: true}}]"),
-        "3:49",
-        "routes[0].when.any[0].order",
-        "the condition order is not available yet",
-        OTHER,
+        with_when("sentiment: {is: []}"),
+        "3:54",
+        "routes[0].when.sentiment.is",
+        "this list is empty",
+        "at least one text",
+        "",
+    ),
+    (
+        with_when("sentiment: {below: -2}"),
+        "3:61",
+        "routes[0].when.sentiment.below",
+        "-2 is not allowed",
+        "at least -1",
+        "",
+    ),
+    (
+        with_when("any: [{order: {piad: true}}]"),
+        "3:57",
+        "routes[0].when.any[0].order.piad",
+        'facts.order has no field "piad"',
+        "status, amount, paid or labels",
+        "paid",
+    ),
+    (
+        with_when("order: {amount: '>= viel'}"),
+        "3:58",
+        "routes[0].when.order.amount",
+        '">= viel" is no comparison',
+        'something like ">= 500" or "> 10, < 99.9"',
+        "",
+    ),
+    (
+        with_when("order: {status: []}"),
+        "3:50",
+        "routes[0].when.order.status",
+        "this list is empty",
+        "at least one text",
+        "",
+    ),
+    (
+        with_when("order: {}"),
+        "3:42",
+        "routes[0].when.order",
+        "this condition is empty",
+        "fields of the order, like {status: shipped}",
         "",
     ),
     (
@@ -339,12 +388,12 @@ FAULTS: list[tuple[str, str, str, str, str, str]] = [
         "sms-cn",
     ),
     (
-        "default: {team: legal}\ntests: [{name: t, message: {order: {paid: true}}, expect: {team: legal}}]",
-        "2:29",
-        "tests[0].message.order",
-        "the condition order is not available yet",
-        OTHER,
-        "",
+        "default: {team: legal}\ntests: [{name: t, message: {order: {piad: true}}, expect: {team: legal}}]",
+        "2:37",
+        "tests[0].message.order.piad",
+        'facts.order has no field "piad"',
+        "status, amount, paid or labels",
+        "paid",
     ),
     (
         with_route("{name: a, set: {team: legal, pirority: low}}"),
@@ -463,6 +512,16 @@ def test_says_what_is_wrong(
     wanted = f"; expected {expected}" if expected else ""
 
     assert faults(tmp_path, text) == [f"{place}: {path}: {what}{wanted}{hint}"]
+
+
+def test_orders_need_somebody_to_ask(tmp_path: Path) -> None:
+    """A condition on orders is refused where nobody knows of orders."""
+    file = validate(document(tmp_path / "routes.yaml", with_when("order: {status: shipped}")), RouteFile)
+    found = problems([file], replace(Names(), facts=Lookups()))
+
+    assert [(each.path, each.what, each.expected) for _, each in found] == [
+        (("routes", 0, "when", "order"), "nobody is asked about orders", "facts.order in huiliu.yaml")
+    ]
 
 
 def test_templates_and_surveys_are_checked_where_they_are_known(tmp_path: Path) -> None:

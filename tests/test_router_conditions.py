@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from router.rules import decide, explain
+from router.rules import OrderFacts, decide, explain
 from tests.routing import at, message, plant
 
 OLD = {"new": False, "status": "open"}
@@ -114,6 +114,55 @@ OTHERS: list[tuple[str, dict[str, Any], bool]] = [
     ("sender: {none_of: ['@b.cn']}", {"sender": "mailto:a@c.cn"}, True),
     ("sender: {none_of: ['@b.cn']}", {}, True),
     ("sender: a@b.cn", {}, False),
+    # sentiment
+    ("sentiment: negative", {"text": "太失望了"}, True),
+    ("sentiment: negative", {"text": "在吗"}, False),
+    ("sentiment: negative", {}, False),
+    ("sentiment: neutral", {}, True),
+    ("sentiment: [neutral, positive]", {"text": "谢谢，很满意"}, True),
+    ("sentiment: negative", {"subject": "太失望了"}, True),
+    ("sentiment: negative", {"subject": "太失望了", "text": "谢谢，很满意"}, False),
+    ("sentiment: {is: negative, below: -0.9}", {"text": "太失望了"}, True),
+    ("sentiment: {is: negative, below: -0.9}", {"text": "有点失望"}, False),
+    ("sentiment: {above: 0.5}", {"text": "非常满意"}, True),
+    ("sentiment: {above: 0.5}", {}, False),
+    ("sentiment: {below: 0.5}", {}, True),
+    ("sentiment: {is: [negative, neutral], above: -0.5}", {"text": "你好"}, True),
+    ("not: {sentiment: negative}", {"text": "骗子"}, False),
+    # order
+    ("order: {status: shipped}", {"order": OrderFacts({"status": "shipped"})}, True),
+    ("order: {status: Shipped}", {"order": OrderFacts({"status": " ＳＨＩＰＰＥＤ "})}, True),
+    ("order: {status: 已發貨}", {"order": OrderFacts({"status": "已发货"})}, True),
+    ("order: {status: shipped}", {"order": OrderFacts({"status": "ship"})}, False),
+    ("order: {status: [paid, shipped]}", {"order": OrderFacts({"status": "shipped"})}, True),
+    ("order: {status: shipped}", {"order": OrderFacts({"amount": 1})}, False),
+    ("order: {status: shipped}", {"order": OrderFacts(outcome="timeout")}, False),
+    ("order: {status: shipped}", {}, False),
+    ("not: {order: {status: shipped}}", {}, True),
+    ("order: {status: unknown}", {"order": OrderFacts({"status": "unknown"}, "timeout")}, True),
+    ("order: {amount: 500}", {"order": OrderFacts({"amount": "500.00"})}, True),
+    ("order: {amount: '500.0'}", {"order": OrderFacts({"amount": 500})}, True),
+    ("order: {amount: '>= 500'}", {"order": OrderFacts({"amount": 500})}, True),
+    ("order: {amount: '>= 500'}", {"order": OrderFacts({"amount": 499.99})}, False),
+    ("order: {amount: '> 10, < 20'}", {"order": OrderFacts({"amount": "15.5"})}, True),
+    ("order: {amount: '> 10, < 20'}", {"order": OrderFacts({"amount": 20})}, False),
+    ("order: {amount: ['< 10', '> 20', 15]}", {"order": OrderFacts({"amount": 15})}, True),
+    ("order: {amount: ['< 10', '> 20', 15]}", {"order": OrderFacts({"amount": 16})}, False),
+    ("order: {amount: '> 0'}", {"order": OrderFacts({"amount": "a lot"})}, False),
+    ("order: {amount: '> 0'}", {"order": OrderFacts({"amount": True})}, False),
+    ("order: {amount: '= -5'}", {"order": OrderFacts({"amount": -5})}, True),
+    ("order: {paid: true}", {"order": OrderFacts({"paid": True})}, True),
+    ("order: {paid: true}", {"order": OrderFacts({"paid": 1})}, False),
+    ("order: {paid: false}", {"order": OrderFacts({"paid": "False"})}, True),
+    ("order: {paid: false}", {"order": OrderFacts()}, False),
+    ("order: {labels: gift}", {"order": OrderFacts({"labels": ("rush", "gift")})}, True),
+    ("order: {labels: gift}", {"order": OrderFacts({"labels": ("rush",)})}, False),
+    ("order: {status: shipped, amount: '> 5'}", {"order": OrderFacts({"status": "shipped", "amount": 5})}, False),
+    ("order: true", {"order": OrderFacts({"status": "shipped"}, "cached")}, True),
+    ("order: true", {"order": OrderFacts({"status": "unknown"}, "refused")}, False),
+    ("order: true", {}, False),
+    ("order: false", {"order": OrderFacts(outcome="none")}, True),
+    ("order: false", {}, True),
     # language
     ("language: zh", {"language": "zh"}, True),
     ("language: zh", {"language": "zh-TW"}, True),
