@@ -12,7 +12,7 @@ from inbox.store import Store
 
 MESSAGES = frozenset("monsa")
 DECISIONS = frozenset("d")
-TRAIL = DECISIONS | frozenset("a")  # with who was given the conversation, and why
+ASSIGNMENTS = frozenset("a")
 CHUNK = 200
 
 

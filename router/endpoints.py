@@ -18,7 +18,7 @@ from inbox.log import Entry
 from inbox.partitions import parse_id
 from inbox.placing import Placer, parse
 from inbox.store import Store
-from inbox.timeline import TRAIL, items
+from inbox.timeline import ASSIGNMENTS, DECISIONS, items
 from inbox.work import Actor
 from router import evidence, standing
 from router.archive import Archive, NoVersion
@@ -35,6 +35,10 @@ class ContactBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     tags: tuple[str, ...] = ()
     tier: str | None = None
     language: str | None = None
+
+
+KINDS = {"decision": DECISIONS, "assignment": ASSIGNMENTS, "all": DECISIONS | ASSIGNMENTS}
+"""What a trail may be asked for."""
 
 
 class ExplainBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,9 +76,15 @@ class Routing:
         ]
 
     async def trail(self, ask: Ask) -> web.Response:
-        """Every decision about a conversation with its verdicts, and every assignment with its reason, newest first."""
+        """Every decision about a conversation with its verdicts, newest first; `?kind=assignment`: who got it, and why.
+
+        `?kind=all`: both. Raises `Problem` 422 for any other kind.
+        """
+        kind = ask.query("kind") or "decision"
+        if kind not in KINDS:
+            raise Problem(422, "There is no such kind", f"expected {', '.join(KINDS)}")
         conversation = await load(self.store, ask.part("id"))
-        found, following = await items(self.store, conversation, TRAIL, ask.cursor(), ask.limit())
+        found, following = await items(self.store, conversation, KINDS[kind], ask.cursor(), ask.limit())
         return listing([await self._shown(item.entry) for item in found], following)
 
     async def message_trail(self, ask: Ask) -> web.Response:

@@ -19,6 +19,7 @@ from config.faults import Wrong
 from config.loading import Attempt, Loaded, Prove, candidate
 from config.values import duration
 from inbox import log as logbook
+from inbox.api import rfc3339
 from inbox.client import Client
 from inbox.commands import CANNOT_TELL, NO, AsJson, Connect, attempt, dump, one_line, table
 from inbox.embedded import Embedded, EmbeddedError
@@ -226,7 +227,8 @@ def run_rollback(tools: Tools, version: str, *, as_json: bool) -> None:
     try:
         planned = plan(config, found["hash"], found["files"], imagined)
         client.post("/routes/rollback", {"hash": found["hash"], "written": True})
-        changed = planned.carry_out(time.time_ns() // 1_000_000)
+        since = time.time_ns() // 1_000_000
+        changed = planned.carry_out(since)
     except Impossible as error:
         print(error, file=sys.stderr)
         raise typer.Exit(NO) from None
@@ -234,7 +236,7 @@ def run_rollback(tools: Tools, version: str, *, as_json: bool) -> None:
         print(tools.say("cannot write", error), file=sys.stderr)
         raise typer.Exit(CANNOT_TELL) from None
     result = planned.result.hash
-    used = taken(client, result)
+    used = taken(client, result, since if changed else 1)
     if as_json:
         copies = [{"file": str(file), "copy": str(copy)} for file, copy in changed.items()]
         dump({"hash": result, "wanted": found["hash"], "changed": copies, "in_use": used})
@@ -269,12 +271,16 @@ class Meter:
             print(file=sys.stderr)
 
 
-def taken(client: Client, wanted: str) -> bool:
-    """Wait until every process uses the rule set *wanted*; False if one does not within ten seconds."""
+def taken(client: Client, wanted: str, since: int) -> bool:
+    """Wait until every process has said after *since* (milliseconds since 1970 UTC) that it uses the set *wanted*.
+
+    False if one does not within ten seconds. What a process said earlier may be of before the last change, and what
+    it used then is often the very set that is wanted back.
+    """
     deadline = time.monotonic() + SETTLE
     while time.monotonic() < deadline:
         workers = client.get("/routes/status")["workers"]
-        if workers and all(one["hash"] == wanted for one in workers):
+        if workers and all(one["hash"] == wanted and one["said_at"] >= rfc3339(since) for one in workers):
             return True
         time.sleep(LOOK)
     return False

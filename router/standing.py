@@ -67,6 +67,7 @@ def shape(stands: Sequence[Stand]) -> dict[str, Any]:
                 "name": one.name,
                 "hash": one.hash,
                 "loaded_at": rfc3339(one.loaded_at),
+                "said_at": rfc3339(one.at),
                 "faults": one.faults,
                 "shadow": one.shadow or None,
                 "shadow_faults": one.shadow_faults,

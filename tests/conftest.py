@@ -9,9 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests import stores
+
+# How long one example takes is the machine's business; `pytest-timeout` ends what hangs.
+hypothesis.settings.register_profile("hub", deadline=None)
+hypothesis.settings.load_profile("hub")
 
 HERE = {"", "localhost", socket.gethostname()}
 CONNECTS = {"socket.connect", "socket.sendto", "socket.sendmsg"}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from inbox.conversations import Change, commit
-from inbox.timeline import TRAIL, items
+from inbox.timeline import ASSIGNMENTS, items
 from inbox.work import HUB
 from router.assignment import STALE_HANDOFF
 from router.crews import Crew, Member
@@ -259,7 +259,7 @@ async def test_an_assignment_tells_why(team: Team) -> None:
     await team.ask()
     await team.room.presences.say("d", "away")
     one = await team.room.load(await team.queue(skills=("refund",)))
-    found, _ = await items(team.room.store, one, TRAIL, None, 10)
+    found, _ = await items(team.room.store, one, ASSIGNMENTS, None, 10)
     story = found[0].entry.rest()
 
     assert (

@@ -103,11 +103,14 @@ async def test_going_offline_moves_what_is_unanswered(stage: Stage) -> None:
         return await agent_of(stage, mine) == "hanmeimei"
 
     await until(moved)
-    trail = (await stage.api("GET", f"/conversations/{mine}/trail"))["items"]
+    trail = (await stage.api("GET", f"/conversations/{mine}/trail?kind=all"))["items"]
     assert ["assignment", "assignment", "assignment", "decision"] == [each["kind"] for each in trail]
     assert ["hanmeimei", None, "lilei"] == [each["agent"] for each in trail[:3]]
     assert "offline" == trail[1]["because"]
     assert {"agent": "lilei", "why": "offline"} in trail[0]["assignment"]["others"]
+    decisions = (await stage.api("GET", f"/conversations/{mine}/trail"))["items"]
+    assert trail[3:] == decisions
+    assert trail[:3] == (await stage.api("GET", f"/conversations/{mine}/trail?kind=assignment"))["items"]
     assert trail[0]["reason"] == (await stage.api("GET", f"/conversations/{mine}"))["assignment"]["reason"]
 
 
