@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import cast
 
@@ -56,7 +56,7 @@ class Lobby:
         self.rest = rest
         self.body_limit = body_limit
         self.keepalive = keepalive
-        self.protected: Fields = tuple(protected.items())
+        self.begun = lru_cache(maxsize=256)(partial(begun, tuple(protected.items())))
         self.doorways: set[Doorway] = set()
         self.loop = asyncio.get_running_loop()
 
@@ -234,10 +234,7 @@ class Doorway(asyncio.Protocol):
         try:
             answer = await self._lobby.answer(head, body)
             if self._transport is not None:
-                connection = (
-                    "close" if self._closing else "keep-alive" if self._parser.get_http_version() == "1.0" else ""
-                )
-                self._transport.write(written(answer, self._lobby.protected, connection))
+                self._transport.write(written(answer, self._lobby.begun, self._connection()))
         except Exception:
             # Every call is answered by whom it is for; whatever this is, the client must not wait for it.
             log.exception("a call could not be answered")
@@ -270,7 +267,7 @@ class Doorway(asyncio.Protocol):
         """Answer what is no call at all, and close."""
         if self._transport is not None and not self._transport.is_closing():
             answer = Answer(refused.status)
-            self._transport.write(written(answer, self._lobby.protected, "close"))
+            self._transport.write(written(answer, self._lobby.begun, "close"))
             self._transport.close()
 
     def _hand_over(self, data: bytes) -> None:
@@ -304,26 +301,25 @@ class Doorway(asyncio.Protocol):
         self._alarm = self._lobby.loop.call_later(min(max(left, 1.0), SLOWEST_BODY), self._look)
 
 
-def written(answer: Answer, protected: Fields, connection: str = "") -> bytes:
+def written(answer: Answer, begin: Callable[[int, str, Fields], bytes], connection: str = "") -> bytes:
     """Return an answer as it goes over the wire; *connection* is the header of this name, if there is to be one.
 
-    Raises ValueError for a header with a line break in it.
+    *begin* makes the status line and the headers. Raises ValueError for a header with a line break in it.
     """
     own = (*answer.headers.items(), ("Connection", connection)) if connection else tuple(answer.headers.items())
-    begun = _begun(answer.status, answer.content_type, own, protected)
+    top = begin(answer.status, answer.content_type, own)
     if answer.status < 200 or answer.status in (204, 304):  # these have no body, RFC 9110 §6.4.1
-        return b"%b\r\nDate: %b\r\n\r\n" % (begun, _stamp(int(time.time())))
+        return b"%b\r\nDate: %b\r\n\r\n" % (top, _stamp(int(time.time())))
     return b"%b\r\nContent-Length: %d\r\nDate: %b\r\n\r\n%b" % (
-        begun,
+        top,
         len(answer.body),
         _stamp(int(time.time())),
         answer.body,
     )
 
 
-@lru_cache(maxsize=256)
-def _begun(status: int, content_type: str, own: Fields, protected: Fields) -> bytes:
-    """Return the status line and the headers, which are nearly always the same, without the last line break."""
+def begun(protected: Fields, status: int, content_type: str, own: Fields) -> bytes:
+    """Return status line and headers, which are nearly always the same; *own* ones override those that *protected*."""
     fields = CIMultiDict(protected)
     fields["Content-Type"] = content_type
     fields.update(own)

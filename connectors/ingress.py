@@ -162,7 +162,7 @@ def _webhook(channel: Channel, method: str, secret: str) -> Webhook:
     if connector is None:
         raise Refused(503, "down", retry_after=_DOWN_RETRY)
     expected = channel.secret_path or ""
-    if not hmac.compare_digest(_bytes(secret), _bytes(expected)):
+    if (secret or expected) and not hmac.compare_digest(_bytes(secret), _bytes(expected)):
         raise Refused(403, "unverified") if expected else Refused(404, "unknown")
     if not hasattr(connector, "receive"):
         raise Refused(404, "unknown")

@@ -7,6 +7,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from aiohttp import web
@@ -16,9 +17,10 @@ from hypothesis import strategies as st
 from connectors import doorway
 from connectors.base import Answer
 from connectors.door import Head, Refused
-from connectors.doorway import Lobby, written
+from connectors.doorway import Lobby, begun, written
 
 LIMIT = 1000
+PLAIN = partial(begun, ())
 SUCCESS = Answer(body=b"success")
 CALL = b"POST /hooks/shop?a=1 HTTP/1.1\r\nHost: hub\r\nContent-Length: 5\r\n\r\nhello"
 GOODBYE = CALL.replace(b"Host: hub", b"Host: hub\r\nConnection: close")
@@ -272,14 +274,14 @@ async def test_a_bug_closes_the_connection(stage: Stage, caplog: pytest.LogCaptu
 async def test_a_header_cannot_be_split() -> None:
     """A line break in a header of an answer is a bug, not two headers."""
     with pytest.raises(ValueError, match="line break"):
-        written(Answer(headers={"X-Own": "1\r\nSet-Cookie: 2"}), ())
+        written(Answer(headers={"X-Own": "1\r\nSet-Cookie: 2"}), PLAIN)
 
 
 @pytest.mark.parametrize("status", [204, 304])
 async def test_an_answer_without_body_has_no_length(status: int) -> None:
     """204 and 304 carry no body (RFC 9110 §6.4.1)."""
-    assert b"Content-Length" not in written(Answer(status), ())
-    assert written(Answer(status), ()).endswith(b"\r\n\r\n")
+    assert b"Content-Length" not in written(Answer(status), PLAIN)
+    assert written(Answer(status), PLAIN).endswith(b"\r\n\r\n")
 
 
 async def until(condition: Callable[[], object]) -> None:
