@@ -89,7 +89,7 @@ class Decided:
     language: str = ""
     set: dict[str, Any] = field(default_factory=dict)
     story: dict[str, Any] = field(default_factory=dict)
-    seen: dict[str, Any] = field(default_factory=dict)
+    seen: str = ""
 
 
 def parse(entry: Entry, kind: str, capabilities: Capabilities) -> Origin:
@@ -288,7 +288,7 @@ class Placer:
         if decided.story:
             fields += ["b", msgspec.json.encode(decided.story).decode()]
         elif decided.seen:
-            fields += ["q", msgspec.json.encode(decided.seen).decode()]
+            fields += ["q", decided.seen]
         return Change(
             id=place.key,
             version=spot.conversation.version if spot.conversation else None,

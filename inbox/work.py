@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +19,7 @@ from inbox.store import Store
 from inbox.wakes import Wakes
 
 TRIES = 8
+CALM = 0.002  # seconds before the second try, at most; doubled for each further one
 MOST_TAGS = 100
 
 
@@ -174,7 +177,9 @@ class Desk:
         change: Callable[[Conversation], tuple[dict[str, Any], dict[str, Any]]],
         snooze: int | None = None,
     ) -> Conversation:
-        for _ in range(TRIES):
+        for attempt in range(TRIES):
+            if attempt:  # its customer writes one message after the other: let some of them pass
+                await asyncio.sleep(random.uniform(0, CALM * 2**attempt))  # noqa: S311  # no secret
             conversation = await load(self._store, conversation_id)
             values, story = change(conversation)
             if not values:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from inbox.conversations import PRIORITIES, Conversation, NoConversation, load
+from inbox.conversations import PRIORITIES, Conflict, Conversation, NoConversation, load
 from inbox.partitions import shared_key
 from inbox.store import Script, Store
 from inbox.work import HUB, Desk
@@ -213,9 +213,12 @@ class Assigner:
             reason = reasons.parsed(why)
             said = reasons.sentence(reason, self._locale()) if reason else f"{team}: free capacity"
             more = {"assignment": reasons.stored(reason)} if reason else {}
-            conversation = await self._desk.assign(
-                conversation_id, HUB, agent=agent, reason=said, more=more, only=lambda now: claimable(now, team)
-            )
+            try:
+                conversation = await self._desk.assign(
+                    conversation_id, HUB, agent=agent, reason=said, more=more, only=lambda now: claimable(now, team)
+                )
+            except Conflict:
+                return  # it changes all the time; the hand-off stays on its list, and `mend` finishes it
         if conversation.agent == agent:
             await self._run(TOLD, conversation_id, agent)
         else:

@@ -202,7 +202,7 @@ class Router:
             values["tags"] = tags
         spoken = judged.facts.contact_language or judged.facts.language or ""
         if not values:
-            return Decided(spoken, seen=told)
+            return Decided(spoken, seen=evidence.packed(told))
         told["set"] = values
         before = known.agent if known is not None and spot.reopens and "agent" not in values else ""
         if known is not None and before and self._assigner.hands_out(values.get("team", known.team)):
