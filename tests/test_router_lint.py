@@ -92,9 +92,10 @@ def test_the_finding_on_the_page_is_real(page: str) -> None:
     assert f"```text\n{line}\n```" in (DOCS / page).read_text(encoding="utf-8")
 
 
-def test_the_starter_files_are_clean(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preset", starting.PRESETS)
+def test_the_first_files_are_clean(tmp_path: Path, preset: str) -> None:
     """What `huiliu init` writes has nothing that lint would find."""
-    starting.init(tmp_path)
+    starting.init(tmp_path, preset)
     result = attempt(tmp_path / "huiliu.yaml", kinds, environ={}, prove=prove)
 
     assert result.loaded is not None
