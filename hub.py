@@ -703,9 +703,12 @@ def command_line() -> typer.Typer:
         raise typer.Exit(finished(serve(config, nursery, workers)))
 
     @app.command()
-    def init(directory: Annotated[str, typer.Argument()] = ".") -> None:
+    def init(
+        directory: Annotated[str, typer.Argument()] = ".",
+        preset: Annotated[str, typer.Option("--preset", help="starter or shop / 预设：starter 或 shop")] = "starter",
+    ) -> None:
         """Write starter files. / 写入起步配置。"""
-        raise typer.Exit(config_commands.init(directory, locale=locale()))
+        raise typer.Exit(config_commands.init(directory, preset=preset, locale=locale()))
 
     @app.command()
     def check(

@@ -33,6 +33,7 @@ _SAID = {
     "en": {
         "wrote": "wrote {}",
         "next": "Next: huiliu check, then huiliu run",
+        "no preset": "there is no preset {}; presets are {}",
         "exists": "{} exists already; nothing was written",
         "cannot write": "cannot write: {}",
         "fine": "{}: fine",
@@ -43,6 +44,7 @@ _SAID = {
     "zh-CN": {
         "wrote": "已写入 {}",
         "next": "下一步：huiliu check，然后 huiliu run",
+        "no preset": "没有名为 {} 的预设；可用：{}",
         "exists": "{} 已存在，没有写入任何文件",
         "cannot write": "无法写入：{}",
         "fine": "{}：没有问题",
@@ -53,10 +55,16 @@ _SAID = {
 }
 
 
-def init(directory: str = ".", *, locale: str = "en") -> int:
-    """Write the starter files into *directory*; 1 if one of them exists, 2 if they cannot be written."""
+def init(directory: str = ".", *, preset: str = "starter", locale: str = "en") -> int:
+    """Write the files of *preset* into *directory*; 1 if one of them exists, 2 if they cannot be written."""
+    if preset not in starting.PRESETS:
+        print(
+            _say(locale, "no preset", preset, ("、" if locale == "zh-CN" else ", ").join(starting.PRESETS)),
+            file=sys.stderr,
+        )
+        return CANNOT_TELL
     try:
-        for path in starting.init(Path(directory)):
+        for path in starting.init(Path(directory), preset):
             print(_say(locale, "wrote", path))
     except starting.Occupied as error:
         print(_say(locale, "exists", ", ".join(map(str, error.files))), file=sys.stderr)

@@ -15,6 +15,9 @@ SENTENCES = {
     'no route sends the template "{}"': "没有规则发送模板“{}”",
     'no test leads to route "{}"': "没有测试经过规则“{}”",
     'nobody in team "{}" has room for a conversation': "团队“{}”里没有人能接会话（容量都是 0）",
+    'nobody in team "{}" is on shift from {} to {}, while it is open': (
+        "团队“{}”从 {} 到 {} 在工作时间内，却没有人当班"
+    ),
     'nobody in team "{}" has the skills {}': "团队“{}”里没有人同时具备技能 {}",
     'nothing asks for the hours "{}"': "没有地方用到工作时间“{}”",
     'nothing asks for the service level "{}"': "没有地方用到服务承诺“{}”",
@@ -51,6 +54,7 @@ EXPECTATIONS = {
     "a day with intervals": "至少一天有时段",
     "a later date, once it has been looked at": "复核之后改成更晚的日期",
     "a member": "一名成员",
+    "a member whose shifts cover that, or shorter hours": "班次涵盖这段时间的成员，或较短的工作时间",
     "a member with a capacity above 0": "容量大于 0 的成员",
     "a moment to come": "将来的时刻",
     "a route that acknowledges with it": "用它自动答复的规则",

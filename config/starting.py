@@ -7,6 +7,7 @@ import secrets
 from importlib import resources
 from pathlib import Path
 
+PRESETS = ("starter", "shop")
 FILES = ("huiliu.yaml", "routes.yaml", "templates.yaml")
 TOKEN = "ops.token"  # noqa: S105  # the name of a file
 
@@ -19,8 +20,8 @@ class Occupied(Exception):
         self.files = files
 
 
-def init(directory: Path) -> list[Path]:
-    """Write the starter files and a random API token into *directory*, which is made if need be; return their paths.
+def init(directory: Path, preset: str = "starter") -> list[Path]:
+    """Write the files of *preset* and a random API token into *directory*, made if need be; return their paths.
 
     Raises `Occupied` before anything is written if one of them exists, and `OSError`.
     """
@@ -29,7 +30,7 @@ def init(directory: Path) -> list[Path]:
         raise Occupied(existing)
     directory.mkdir(parents=True, exist_ok=True)
     for name in FILES:
-        _write(directory / name, resources.files("config").joinpath("starter", name).read_bytes(), mode=0o644)
+        _write(directory / name, resources.files("config").joinpath(preset, name).read_bytes(), mode=0o644)
     _write(directory / TOKEN, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
     return targets
 

@@ -116,10 +116,10 @@ class Worktime:
                     opens, closes = max(begin - offset, since), min(stop - offset, until)
                     if opens < closes:
                         found.append((opens, closes))
-        return tuple(_merged(sorted(found)))
+        return tuple(merged(sorted(found)))
 
 
-def _merged(spans: list[Span]) -> list[Span]:
+def merged(spans: list[Span]) -> list[Span]:
     """Return sorted *spans* with those put together that touch or overlap.
 
     A clock that is put back past midnight brings the end of one day and the beginning of the next over each other.

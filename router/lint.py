@@ -31,7 +31,8 @@ RULES = (
     "never-holds", "always-holds", "adds-nothing", "plain-regex", "hidden-route", "hidden-word", "untested-route",
     "test-name-twice", "goes-nowhere", "takes-back-nothing", "inherited-already", "ignored-but-assigned",
     "agent-not-in-team", "skill-nobody-has", "missing-language", "review-due", "past-moment", "empty-team",
-    "overflow-circle", "never-open", "unused-team", "unused-agent", "unused-hours", "unused-sla", "unused-template",
+    "unattended-team", "overflow-circle", "never-open", "unused-team", "unused-agent", "unused-hours", "unused-sla",
+    "unused-template",
 )  # fmt: skip
 
 Finding = tuple[Document, Problem]

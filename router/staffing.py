@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Iterator
 
 from config.conditions import several, walk
@@ -9,15 +10,20 @@ from config.documents import Document
 from config.faults import Problem
 from config.loading import Loaded
 from config.routes import Fields, routes
+from config.settings import Settings
+from inbox.worktime import DAY, Span, Worktime, merged
 from router.hours import next_open
 
 Finding = tuple[Document, Problem]
+AHEAD = 28
+"""Days for which it is looked whether teams are attended: weeks are alike, but for holidays."""
 
 
 def staffing(loaded: Loaded, now: int) -> Iterator[Finding]:
     """Yield what the settings lack for the routes, or have without any use. *now* is in milliseconds."""
     used = _Used(loaded)
     yield from ((loaded.main, problem) for problem in _teams(loaded, used))
+    yield from ((loaded.main, problem) for problem in _unattended(loaded, used, now))
     yield from ((loaded.main, problem) for problem in _circles(loaded))
     yield from ((loaded.main, problem) for problem in _hours(loaded, now))
     yield from ((loaded.main, problem) for problem in _unused(loaded, used))
@@ -76,11 +82,51 @@ def _teams(loaded: Loaded, used: _Used) -> Iterator[Problem]:
         path = ("teams", name, "members") if "members" in team.model_fields_set else ("teams", name)
         if not team.members:
             yield Problem(path, f'team "{name}" has no members', "somebody who answers", key=True, rule="empty-team")
-        elif all(
-            (capacity := settings.agents[one].capacity) is not None and capacity.total == 0 for one in team.members
-        ):
+        elif not any(_takes(settings, one) for one in team.members):
             what = f'nobody in team "{name}" has room for a conversation'
             yield Problem(path, what, "a member with a capacity above 0", key=True, rule="empty-team")
+
+
+def _takes(settings: Settings, agent: str) -> bool:
+    capacity = settings.agents[agent].capacity
+    return capacity is None or capacity.total != 0
+
+
+def _unattended(loaded: Loaded, used: _Used, now: int) -> Iterator[Problem]:
+    """Find teams that are open while none of their members is on shift; who has no shifts always is."""
+    settings = loaded.settings
+    calendars = {name: Worktime(hours) for name, hours in settings.hours.items()}
+    for name in sorted(used.teams):
+        team = settings.teams[name]
+        shifts = [settings.agents[one].shifts or team.assign.shifts for one in team.members if _takes(settings, one)]
+        if team.hours is None or not shifts or not all(shifts):
+            continue
+        # From yesterday on, so that what goes on now is told with its beginning.
+        begin, end = now - DAY, now + AHEAD * DAY
+        names = {word for words in shifts for word in words}
+        on = merged(sorted(span for each in names for span in calendars[each].spans(begin, end)))
+        gap = _first_gap(calendars[team.hours].spans(begin, end), on, now)
+        if gap is not None:
+            zone = settings.hours[team.hours].timezone
+            since, until = (dt.datetime.fromtimestamp(at // 1000, zone).strftime("%Y-%m-%d %H:%M") for at in gap)
+            what = f'nobody in team "{name}" is on shift from {since} to {until}, while it is open'
+            path = ("teams", name, "members")
+            yield Problem(path, what, "a member whose shifts cover that, or shorter hours", rule="unattended-team")
+
+
+def _first_gap(opened: Iterable[Span], on: Iterable[Span], now: int) -> Span | None:
+    """Return the first part of a span *opened* that no span *on* covers and that is not over; all in order, apart."""
+    for begin, end in opened:
+        at = begin
+        for since, until in on:
+            if until <= at or since >= end:
+                continue
+            if at < since and now < since:
+                return at, since
+            at = until
+        if at < end and now < end:
+            return at, end
+    return None
 
 
 def _circles(loaded: Loaded) -> Iterator[Problem]:

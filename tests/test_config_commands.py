@@ -12,9 +12,13 @@ from pydantic import BaseModel
 from config import channels, commands, starting
 from config.faults import Fault, Problem
 from config.loading import Loaded, load
+from config.routes import routes
+from config.values import DURATIONS
 from connectors import registry
+from router.lint import lint
 from router.trial import prove
 from tests.config_kinds import KINDS, kinds
+from tests.routing import WEDNESDAY
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -47,6 +51,64 @@ def test_init_writes_what_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert set(loaded.settings.teams) == {"frontdesk", "aftersales", "complaints"}
     assert loaded.settings.channels["site-chat"].options is not None
     assert loaded.routes[0].tests
+
+
+def test_init_writes_a_shop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The preset passes `check --strict` as it is, with every stage and a rich set of examples."""
+    assert commands.init(str(tmp_path), preset="shop") == 0
+    file = tmp_path / "huiliu.yaml"
+    capsys.readouterr()
+    code = commands.check(
+        [str(file)], built_in, prove=prove, lint=lambda loaded: lint(loaded, WEDNESDAY), strict=True, environ={}
+    )
+    assert (0, f"{file}: fine\n") == (code, capsys.readouterr().out)
+
+    loaded = load(file, built_in, environ={})
+    [page] = loaded.routes
+    stages = {fields.stage for fields in (page.default, *(route.set for _, route in routes(page))) if fields}
+    assert {"presale", "order", "aftersale", "complaint", "feedback"} == stages - {None}
+    promise = loaded.settings.sla["standard"]
+    assert (30 * DURATIONS["m"], 24 * DURATIONS["h"]) == (promise.first_reply, promise.resolution)
+    assert loaded.settings.store.url.get_secret_value() == "embedded"
+    assert len(page.tests) >= 25
+
+
+def test_a_marketplace_is_ready_to_be_switched_on(tmp_path: Path) -> None:
+    """Without the "#" before them, the lines about a marketplace hold with the rest: three minutes to a reply."""
+    starting.init(tmp_path, "shop")
+    switches = {
+        "huiliu.yaml": ("  # shop-tiktok:", "  # rated:", "  # marketplace:"),
+        "routes.yaml": ("  # - name: marketplace", "  # - name: 平台店铺三分钟"),
+    }
+    for name, begins in switches.items():
+        (tmp_path / name).write_text(switched_on((tmp_path / name).read_text(), begins))
+    environ = {
+        f"TIKTOK_{name}": "x" for name in ("APP_KEY", "APP_SECRET", "SHOP_CIPHER", "ACCESS_TOKEN", "REFRESH_TOKEN")
+    }
+
+    loaded = load(tmp_path / "huiliu.yaml", built_in, environ=environ, prove=prove)
+    assert loaded.settings.sla["marketplace"].first_reply == 3 * DURATIONS["m"]
+    assert [each.rule for each in lint(loaded, WEDNESDAY)] == []
+
+
+def switched_on(text: str, begins: tuple[str, ...]) -> str:
+    """Return *text* without the "#" before the blocks that begin so; a block ends with its last commented line."""
+    lines, on, missing = [], False, set(begins)
+    for line in text.splitlines():
+        found = [begin for begin in begins if line.startswith(begin)]
+        missing -= set(found)
+        on = bool(found) or (on and line.startswith("  # "))
+        lines.append(line.replace("# ", "", 1) if on else line)
+    assert not missing
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(("locale", "said"), [("en", "presets are starter, shop"), ("zh-CN", "可用：starter、shop")])
+def test_init_knows_its_presets(tmp_path: Path, capsys: pytest.CaptureFixture[str], locale: str, said: str) -> None:
+    """Another name is exit 2, with the right ones, and nothing is written."""
+    assert commands.init(str(tmp_path), preset="shopp", locale=locale) == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_init_makes_a_token_of_its_own(tmp_path: Path) -> None:

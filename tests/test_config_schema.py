@@ -12,11 +12,10 @@ import pytest
 import yaml
 import yamlcore
 
-from config import schema
+from config import schema, starting
 from tests.config_kinds import KINDS
 
 SCHEMA = schema.json_schema(KINDS)
-STARTER = resources.files("config").joinpath("starter")
 CONFIGS = Path(__file__).parent / "configs"
 
 
@@ -41,9 +40,10 @@ def test_it_is_a_schema() -> None:
         ("templates.yaml", schema.templates_schema()),
     ],
 )
-def test_the_starter_files_fit(name: str, of: dict[str, Any]) -> None:
+@pytest.mark.parametrize("preset", starting.PRESETS)
+def test_the_first_files_fit(preset: str, name: str, of: dict[str, Any]) -> None:
     """An editor has nothing to say about a new installation."""
-    assert accepts(STARTER.joinpath(name).read_text(), of)
+    assert accepts(resources.files("config").joinpath(preset, name).read_text(), of)
 
 
 @pytest.mark.parametrize(

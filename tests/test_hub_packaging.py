@@ -17,8 +17,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 OURS = {"connectors", "config", "inbox", "outbox", "router", "hub"}
 DATA = {
-    "connectors": ["pages/*"], "config": ["starter/*"], "inbox": ["scripts/*.lua"], "outbox": ["scripts/*.lua"],
-    "router": ["*.lua"],
+    "connectors": ["pages/*"], "config": ["starter/*", "shop/*"], "inbox": ["scripts/*.lua"],
+    "outbox": ["scripts/*.lua"], "router": ["*.lua", "*.txt"],
 }  # fmt: skip
 
 

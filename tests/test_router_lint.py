@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from config import chinese, starting
 from config.faults import Fault
 from config.loading import attempt
+from config.values import DURATIONS
+from router.hours import is_open
 from router.lint import RULES, lint
 from router.trial import prove
 from tests.routing import WEDNESDAY
@@ -92,9 +98,10 @@ def test_the_finding_on_the_page_is_real(page: str) -> None:
     assert f"```text\n{line}\n```" in (DOCS / page).read_text(encoding="utf-8")
 
 
-def test_the_starter_files_are_clean(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preset", starting.PRESETS)
+def test_the_first_files_are_clean(tmp_path: Path, preset: str) -> None:
     """What `huiliu init` writes has nothing that lint would find."""
-    starting.init(tmp_path)
+    starting.init(tmp_path, preset)
     result = attempt(tmp_path / "huiliu.yaml", kinds, environ={}, prove=prove)
 
     assert result.loaded is not None
@@ -107,3 +114,53 @@ def test_only_what_never_holds_refuses_a_file(tmp_path: Path) -> None:
 
     assert {("never-holds", "error")} == {each for each in severities if each[1] == "error"}
     assert set(RULES) == {rule for rule, _ in severities}
+
+
+HALF = 30 * DURATIONS["m"]
+SPANS = st.lists(st.integers(0, 48), max_size=6, unique=True).map(
+    lambda marks: [f"{clock(begin)}-{clock(end)}" for begin, end in zip(*[iter(sorted(marks))] * 2, strict=False)]
+)
+WEEKS = st.fixed_dictionaries(dict.fromkeys(("mon-thu", "fri", "sat,sun"), SPANS))
+
+
+def clock(halves: int) -> str:
+    """Return a time of day, given in half hours."""
+    return f"{halves // 2:02}:{halves % 2 * 30:02}"
+
+
+@settings(max_examples=40, deadline=None)
+@given(weeks=st.tuples(WEEKS, WEEKS, WEEKS), now=st.integers(0, 7 * 48))
+def test_who_is_missing_when_is_found_as_by_looking_at_the_clock(
+    tmp_path_factory: pytest.TempPathFactory, weeks: tuple[dict[str, list[str]], ...], now: int
+) -> None:
+    """The first time when a team is open and nobody on shift is the one that a walk through the week finds."""
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "huiliu.yaml").write_text(
+        json.dumps(
+            {
+                "hours": {name: {"week": week} for name, week in zip(("open", "early", "late"), weeks, strict=True)},
+                "teams": {"desk": {"name": "Desk", "members": ["a", "b"], "hours": "open"}},
+                "agents": {"a": {"name": "A", "shifts": "early"}, "b": {"name": "B", "shifts": ["late", "early"]}},
+                "routes": "routes.yaml",
+            }
+        )
+    )
+    (folder / "routes.yaml").write_text("default: {team: desk}\n")
+    loaded = attempt(folder / "huiliu.yaml", kinds, environ={}).loaded
+    assert loaded is not None
+    hours, begin = loaded.settings.hours, WEDNESDAY + now * HALF
+
+    def missing(at: int) -> bool:
+        return is_open(hours["open"], at) and not any(is_open(hours[name], at) for name in ("early", "late"))
+
+    first = next((at for at in range(begin, begin + 8 * DURATIONS["d"], HALF) if missing(at)), None)
+    said = [fault.what for fault in lint(loaded, begin) if fault.rule == "unattended-team"]
+
+    if first is None:
+        assert said == []
+    else:
+        while missing(first - HALF) and first > begin - DURATIONS["d"]:
+            first -= HALF  # it is told with its beginning
+        [what] = said
+        since = dt.datetime.fromtimestamp(first // 1000, loaded.settings.timezone)
+        assert f"from {since:%Y-%m-%d %H:%M} to " in what
