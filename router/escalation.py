@@ -13,8 +13,10 @@ from typing import Any
 
 import msgspec
 
+from inbox import contacts
 from inbox import log as logbook
-from inbox.conversations import Change, Conflict, Conversation, commit, load
+from inbox.contacts import Contact
+from inbox.conversations import PRIORITIES, Change, Conflict, Conversation, commit, load
 from inbox.leases import Held
 from inbox.log import Entry
 from inbox.store import Store
@@ -45,7 +47,7 @@ class Escalation:
             conversation = await load(self._store, f"c{held.partition}-{entry.fields['c']}")
             if conversation.status == "resolved":
                 return
-            asked = event_facts(entry, conversation)
+            asked = event_facts(entry, conversation, await contacts.known(self._store, conversation.contact))
             tree = self._rules().tree
             decision = decide(tree, asked)
             if not decision.routes:
@@ -59,6 +61,7 @@ class Escalation:
                 "routes": list(decision.routes),
                 "set": values,
                 "event": entry.fields["ev"],
+                "facts": customer(asked),
                 "conversation": msgspec.to_builtins(asked.conversation),
             }
             if decision.acknowledge:
@@ -91,7 +94,7 @@ def is_event(entry: Entry) -> bool:
     return entry.type == logbook.STATE and entry.fields["ev"] in EVENTS
 
 
-def event_facts(entry: Entry, conversation: Conversation) -> Facts:
+def event_facts(entry: Entry, conversation: Conversation, known: Contact) -> Facts:
     """Return what the rules may ask about an event of a conversation; nobody has written anything."""
     return Facts(
         channel=conversation.channel,
@@ -100,6 +103,9 @@ def event_facts(entry: Entry, conversation: Conversation) -> Facts:
         event=entry.fields["ev"],
         subject=conversation.subject,
         sender=conversation.address,
+        contact_tags=frozenset(known.tags),
+        contact_tier=known.tier or None,
+        contact_language=known.language or None,
         conversation=ConversationFacts(
             new=False,
             status=conversation.status,
@@ -114,13 +120,30 @@ def event_facts(entry: Entry, conversation: Conversation) -> Facts:
 def recalled(entry: Entry, conversation: Conversation, story: Mapping[str, Any]) -> Facts:
     """Return the facts on which the decision about an event was based, whose *story* was stored with it."""
     stands = msgspec.convert(story["conversation"], ConversationFacts)
-    return dataclasses.replace(event_facts(entry, conversation), conversation=stands)
+    told = {"contact_tags": [], "contact_tier": None, "contact_language": None, **story.get("facts", {})}
+    asked = dataclasses.replace(event_facts(entry, conversation, Contact()), conversation=stands)
+    return dataclasses.replace(asked, **{**told, "contact_tags": frozenset(told["contact_tags"])})
+
+
+def customer(asked: Facts) -> dict[str, Any]:
+    """Return what was known of the customer, as it is stored with a decision."""
+    told = {
+        "contact_tags": sorted(asked.contact_tags),
+        "contact_tier": asked.contact_tier,
+        "contact_language": asked.contact_language,
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def changes(known: Conversation, decision: Decision) -> dict[str, Any]:
-    """Return what *decision* changes about a conversation under way; another team takes it without the old agent."""
+    """Return what *decision* changes about a conversation under way; another team takes it without the old agent.
+
+    A priority is raised, never lowered: what is urgent already is no less so because its time runs out.
+    """
     wanted = {name: getattr(decision, name) for name in ("team", "agent", "priority", "stage", "sla", "risk")}
     values: dict[str, Any] = {name: value for name, value in wanted.items() if value and value != getattr(known, name)}
+    if PRIORITIES.index(values.get("priority", known.priority)) < PRIORITIES.index(known.priority):
+        del values["priority"]
     if "team" in values and known.agent and not decision.agent:
         values["agent"] = ""
     if "team" in values or "agent" in values:

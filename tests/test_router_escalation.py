@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from inbox import contacts
 from inbox.conversations import Conversation
 from inbox.timeline import DECISIONS, MESSAGES, items
 from inbox.work import HUB
+from router.escalation import changes
 from router.rendering import report
-from router.rules import compile_routes
+from router.rules import Decision, compile_routes
 from router.trial import run_tests
 from tests.backroom import Room, room
 from tests.hubs import TEAMS
@@ -35,6 +37,9 @@ routes:
   - name: warned
     when: {event: sla_warning}
     set: {priority: high, tags: [late]}
+  - name: good-customer
+    when: {event: sla_breach, contact: {tag: vip}}
+    set: {priority: high, tags: [call-them]}
   - name: breached
     when: {event: sla_breach}
     set: {priority: urgent, team: complaints, tags: [late, lost], risk: high, acknowledge: complaint-received}
@@ -74,6 +79,21 @@ async def test_a_warning_raises_the_priority(inbox: Room) -> None:
     decided = (await trail(inbox, now))[-1]
     assert ("warned", "sla_warning", {"priority", "tags"}) == (decided["route"], decided["event"], set(decided["set"]))
     assert 1 == inbox.router.counts["escalated"]
+
+
+async def test_what_is_known_of_the_customer_counts_and_nothing_is_made_less_urgent(inbox: Room) -> None:
+    """A route about an event may ask about the contact; a priority that it names is a least one."""
+    one = await inbox.write("在吗", ADDRESS)
+    await later(inbox, 25)
+    contact = (await inbox.load(one)).contact
+    await contacts.update(inbox.store, contact, HUB, {"tags": "vip"}, inbox.clock())
+    await later(inbox, 6)
+    now = await inbox.load(one)
+    assert ("frontdesk", "high", ("late", "call-them")) == (now.team, now.priority, now.tags)
+    decided = (await trail(inbox, now))[-1]
+    assert ("good-customer", {"contact_tags": ["vip"]}) == (decided["route"], decided["facts"])
+    assert {"priority": "urgent"}.items() <= changes(now, Decision(priority="urgent")).items()
+    assert "priority" not in changes(now, Decision(priority="normal"))
 
 
 async def test_a_breach_moves_the_conversation_and_apologises_once(inbox: Room) -> None:
