@@ -62,8 +62,13 @@ async def test_a_bad_file_never_replaces_a_good_one(store_url: str, tmp_path: Pa
             async def refused() -> bool:
                 return bool(live.last_error)
 
+            async def in_use() -> str:
+                return str((await stage.api("GET", "/routes"))["hash"])
+
+            before = await in_use()
+
             async def mended() -> bool:
-                return not live.last_error
+                return not live.last_error and await in_use() != before
 
             (tmp_path / "routes.yaml").write_text(text, encoding="utf-8")
             await until(refused, seconds=5)
