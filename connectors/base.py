@@ -23,6 +23,7 @@ __all__ = [
     "Answer",
     "BadOptions",
     "Capabilities",
+    "Choice",
     "Closer",
     "Connector",
     "ConnectorError",
@@ -78,6 +79,17 @@ class Media(Struct, frozen=True, omit_defaults=True):
     cid: str = ""
 
 
+class Choice(Struct, frozen=True, omit_defaults=True):
+    """One thing that the reader of a message may press: *id* comes back in `Message.choice`, *label* is what is read.
+
+    *url* is a page that asks the same, for where nothing can be pressed (mail, SMS).
+    """
+
+    id: str
+    label: str
+    url: str = ""
+
+
 class Window(Struct, frozen=True, omit_defaults=True):
     """The right to answer that an event grants: for *seconds*, at most *messages* (None = unlimited)."""
 
@@ -93,8 +105,9 @@ class Message(Struct, frozen=True, omit_defaults=True, tag_field="event", tag="m
     "wechat:<openid>"). *at* is when the customer wrote it, in milliseconds since 1970 UTC.
     *refs* are external ids of messages that this one answers (mail). *handle* is whatever the
     connector needs to answer this conversation; it comes back in `Outbound.handle`. *auto* marks
-    mail written by a machine, which is never answered automatically. *details* keeps platform
-    fields that have no name of their own here; JSON values only.
+    mail written by a machine, which is never answered automatically. *choice* is the `Choice.id`
+    that was pressed, where the platform says so. *details* keeps platform fields that have no name
+    of their own here; JSON values only.
     """
 
     external_id: str
@@ -110,6 +123,7 @@ class Message(Struct, frozen=True, omit_defaults=True, tag_field="event", tag="m
     handle: str = ""
     window: Window | None = None
     auto: bool = False
+    choice: str = ""
     details: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
@@ -214,7 +228,8 @@ class Outbound(Struct, frozen=True):
 
     *id* is the same for every attempt: the idempotency id where the platform honours one.
     Call *leaving* directly before the request that cannot be taken back: it marks the delivery as
-    possibly gone and raises if another process has taken it over.
+    possibly gone and raises if another process has taken it over. *choices* come only where
+    `Capabilities.choices` allows them: the connector shows them in the platform's own form, below the text.
     """
 
     id: str
@@ -229,6 +244,7 @@ class Outbound(Struct, frozen=True):
     refs: tuple[str, ...] = ()
     author: str = ""
     auto: bool = False
+    choices: tuple[Choice, ...] = ()
 
 
 class Sent(Struct, frozen=True):
@@ -248,7 +264,9 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     *receipts*: states that the platform reports back. *idempotent*: the platform (or its receiver)
     drops a second send with the same `Outbound.id`, so an uncertain send may be repeated.
     *threads*: a message without refs opens a conversation of its own. *rate* is messages per second
-    for one channel, unless the channel's options say otherwise.
+    for one channel, unless the channel's options say otherwise. *choices* is how many choices one
+    message can offer in the platform's own form (0 = none: the outbox writes them into the text).
+    *staff*: agents may work through this kind, so that the hub may write to them and take their answers.
     """
 
     text_limit: int | None = None
@@ -262,6 +280,8 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     idempotent: bool = False
     threads: bool = False
     rate: float | None = None
+    choices: int = 0
+    staff: bool = False
 
 
 class ConnectorError(Exception):
