@@ -236,9 +236,7 @@ class Mailbox:
                 await self._first({idle}, self._timing.answer)
             self._result(idle)
         finally:
-            for task in (idle, begun, told):
-                task.cancel()
-            await asyncio.gather(idle, begun, told, return_exceptions=True)
+            await _end({idle, begun, told})
 
     async def _nap(self) -> None:
         await self._first(set(), self._timing.poll, patient=True)
@@ -253,8 +251,7 @@ class Mailbox:
             return self._result(task)
         finally:
             if not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+                await _end({task})
 
     async def _first(self, tasks: set[asyncio.Future[Any]], seconds: float, *, patient: bool = False) -> None:
         """Wait until one of *tasks* is done. Raises `Lost`, after *seconds* too unless *patient*."""
@@ -320,6 +317,9 @@ class _Wire(IMAP4ClientProtocol):  # type: ignore[misc]  # untyped library
         """End the connection; the first *reason* is remembered."""
         if not self.lost.done():
             self.lost.set_result(reason)
+        # The greeting's task asks for capabilities while it holds the lock that others need even to be cancelled.
+        for task in self.tasks:
+            task.cancel()
         if self.transport is not None:
             self.transport.abort()
 
@@ -401,6 +401,20 @@ class _Client(IMAP4):  # type: ignore[misc]  # untyped library
             self._client_task.exception()
         for task in (*self.tasks, *self.protocol.tasks):
             task.cancel()
+
+
+async def _end(tasks: set[asyncio.Future[Any]]) -> None:
+    """Cancel *tasks* and wait for them, not for ever: the library's may hang even then, and the connection is lost."""
+    for task in tasks:
+        task.cancel()
+        task.add_done_callback(_heard)
+    await asyncio.wait(tasks, timeout=1.0)
+
+
+def _heard(task: asyncio.Future[Any]) -> None:
+    """Take what *task* raised, so that the loop does not complain that nobody did."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _quoted(text: str) -> str:

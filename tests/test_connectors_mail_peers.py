@@ -195,6 +195,26 @@ async def test_first_start_reads_new_mail_only(dovecot: Dovecot, shop: str) -> N
     assert dict(intake.ids()) == {"<m2@example.com>": 1}
 
 
+async def test_a_server_that_hangs_up_after_its_greeting_is_called_again(shop: str) -> None:
+    """A connection lost between greeting and capabilities, where aioimaplib holds its lock, ends like any other."""
+    calls = asyncio.Semaphore(0)
+
+    async def hang_up(lines: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK ready\r\n")
+        await lines.readline()
+        writer.transport.abort()
+        calls.release()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server, listening(options(shop, server.sockets[0].getsockname()[1]), InMemory()) as intake:
+        async with asyncio.timeout(LIMIT):
+            for _ in range(3):
+                await calls.acquire()
+        trouble = intake.mail.trouble
+
+    assert trouble == "the IMAP server closed the connection"
+
+
 async def test_half_open_connection_is_noticed(dovecot: Dovecot, shop: str) -> None:
     """A line that swallows everything is given up after at most probe + 2 answers, and mail flows again."""
     timing = Timing(answer=1.0, probe=1.5, first=0.02, longest=0.1)
