@@ -661,9 +661,9 @@ def command_line() -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Huiliu 汇流")
     chosen: dict[str, Path] = {}
 
-    def loaded() -> Loaded:
+    def loaded(*, proven: bool = False) -> Loaded:
         try:
-            return load(chosen["config"], kinds, prove=None)
+            return load(chosen["config"], kinds, prove=prove if proven else None)
         except ConfigError as error:
             print(error, file=sys.stderr)
             raise typer.Exit(1) from None
@@ -698,7 +698,7 @@ def command_line() -> typer.Typer:
 
         nursery = None
         if workers > 1:
-            loaded()  # and with it the code of the channels, which the workers then share
+            loaded(proven=True)  # and with it the code and the word lists of channels and rules, for all workers
             nursery = Nursery(one_of_many)
         raise typer.Exit(finished(serve(config, nursery, workers)))
 

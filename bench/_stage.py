@@ -41,20 +41,15 @@ SAMPLES = 400
 # Counts new log entries by type inside the store: reading them all out would take longer than writing them.
 COUNT_ENTRIES = """
 local from, counts, found = ARGV[1], {}, {}
-while true do
-  local entries = redis.call('XRANGE', KEYS[1], '(' .. from, '+', 'COUNT', 2000)
-  if #entries == 0 then
-    break
-  end
-  for _, entry in ipairs(entries) do
-    for index = 1, #entry[2], 2 do
-      if entry[2][index] == 't' then
-        counts[entry[2][index + 1]] = (counts[entry[2][index + 1]] or 0) + 1
-        break
-      end
+local entries = redis.call('XRANGE', KEYS[1], '(' .. from, '+', 'COUNT', 2000)
+for _, entry in ipairs(entries) do
+  for index = 1, #entry[2], 2 do
+    if entry[2][index] == 't' then
+      counts[entry[2][index + 1]] = (counts[entry[2][index + 1]] or 0) + 1
+      break
     end
   end
-  from = entries[#entries][1]
+  from = entry[1]
 end
 for kind, count in pairs(counts) do
   found[#found + 1] = kind
@@ -177,12 +172,16 @@ class Hub:
 
     def counts(self) -> Counter[str]:
         """Count the log's entries by type."""
-        pipe = self.store.pipeline(transaction=False)
-        for partition in range(COUNT):
-            pipe.eval(COUNT_ENTRIES, 1, key(partition, "log"), self._counted[partition])
-        for partition, (position, found) in enumerate(pipe.execute()):
-            self._counted[partition] = position
-            self._counts.update(dict(zip(found[::2], found[1::2], strict=True)))
+        partitions = list(range(COUNT))
+        while partitions:  # a piece of each log at a time: the hub shares the store
+            pipe = self.store.pipeline(transaction=False)
+            for partition in partitions:
+                pipe.eval(COUNT_ENTRIES, 1, key(partition, "log"), self._counted[partition])
+            replies = list(zip(partitions, pipe.execute(), strict=True))
+            for partition, (position, found) in replies:
+                self._counted[partition] = position
+                self._counts.update(dict(zip(found[::2], found[1::2], strict=True)))
+            partitions = [partition for partition, (_, found) in replies if found]
         return self._counts
 
     def behind(self) -> int:

@@ -136,7 +136,8 @@ class Readers:
         names = [reader.name for reader in self._readers]
         known = await self._store.do(tag(held.partition), "HMGET", key(held.partition, "pos"), *names)
         positions = {name: position or "0-0" for name, position in zip(names, known, strict=True)}
-        place = self._places[held.partition] = Place(held, positions, asyncio.get_running_loop().time())
+        # The first progress is saved at once: who dies again and again within seconds still gets on.
+        place = self._places[held.partition] = Place(held, positions, asyncio.get_running_loop().time() - SAVE)
         return place
 
     async def _turn(self, place: Place) -> bool:

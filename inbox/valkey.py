@@ -89,6 +89,7 @@ logfile {LOG}
 appendonly yes
 appendfsync {durability}
 aof-use-rdb-preamble no
+auto-aof-rewrite-min-size 16mb
 save ""
 maxmemory-policy noeviction
 hash-max-listpack-value 256
