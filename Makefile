@@ -29,10 +29,10 @@ run: $(VENV)/.run
 
 test: $(VENV)/.test peers
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n 2 -m 'not chaos' $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'not chaos' $(ARGS)
 	$(BIN)/python -m pytest -m chaos $(ARGS)
-	$(BIN)/python -m pytest -n 2 -m 'store and not chaos' --store=redis $(ARGS)
-	$(BIN)/python -m pytest -n 2 -m 'store and not chaos' --store=cluster $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'store and not chaos and not once' --store=redis $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'store and not chaos and not once' --store=cluster $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+
+gc.disable()  # nothing of what is loaded now is garbage; looking for some takes a tenth of a start
+
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import secrets
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,103 +22,66 @@ from typing import Annotated, Any
 import aiohttp
 import typer
 from aiohttp import web
-from itsdangerous import BadData, URLSafeTimedSerializer
 from pydantic import BaseModel, SecretStr
 
-import router.archive
-import router.assignment
 from config import commands as config_commands
 from config.channels import Unavailable as KindUnavailable
 from config.channels import UnknownKind as NoSuchKind
 from config.faults import ConfigError, Fault, nearest
 from config.loading import Attempt, Loaded, attempt, load, partial_settings
-from config.reload import Live
+from config.reload import Live, changed
 from config.settings import Settings
 from connectors import registry
-from connectors.base import Event, Kit, Media, WebhookCall
+from connectors import webhook as webhook_posting
+from connectors.base import Capabilities, Event, Kit, WebhookCall
 from connectors.ingress import Ingress, Unavailable, rebuilt
-from inbox import commands as inbox_commands
-from inbox import conversations, leases, memory, placing, readers, recording, sla, sla_commands, ticks
 from inbox.api import Api, Token, Tokens
-from inbox.attachments import Attachments, NoAttachment
-from inbox.channels import Channel, Channels
-from inbox.chores import Chore
+from inbox.channels import Channel
 from inbox.client import Client
 from inbox.commands import AsJson
+from inbox.console_page import ConsolePage
 from inbox.crowd import Crowd, Nursery
 from inbox.doctor import examine_all
 from inbox.durability import Durability, Finding
 from inbox.embedded import Embedded, EmbeddedError
-from inbox.endpoints import FILE_HEADERS, FileBody, Inbox
-from inbox.fetching import Fetching
-from inbox.listening import BELL, Listening
+from inbox.gate import HERE
+from inbox.listening import BELL
 from inbox.logs import configure
 from inbox.memory import ChannelMemory
 from inbox.opening import Unfit, open_store
 from inbox.partitions import shared_key
-from inbox.placing import Placer
-from inbox.promises import Promises, due_times
-from inbox.readers import Reader, Readers
-from inbox.recording import Recorder, Shunted
+from inbox.recording import Shunted
 from inbox.serving import Serving, origin_of
-from inbox.status import Status
-from inbox.store import Store, StoreError
-from inbox.ticks import Ticks
-from inbox.wakes import Wakes
-from inbox.work import Actor, Desk
-from outbox import commands as outbox_commands
-from outbox import deliveries, worker
-from outbox.deliveries import Deliveries, NoDelivery, NotNow
-from outbox.endpoints import Outbox
-from outbox.worker import Worker
-from router import commands as router_commands
-from router import staff_commands
-from router.assignment import Assigner
-from router.crews import roster
-from router.endpoints import Routing
+from inbox.store import StoreError
+from inbox.work import Actor
+from outbox import webhooks
+from outbox.endpoint_ledger import address
+from outbox.leave_pages import LeavePages
+from outbox.proofreading import RULES as PROOFS
+from outbox.proofreading import proofread
+from outbox.survey_page import SurveyPages
+from outbox.webhook_sending import Endpoint
+from outbox.withholding import withheld
+from router.interface import interface
 from router.lint import RULES, lint
-from router.lookups import Orders
-from router.overdue import Overdue
-from router.presence import Presences
-from router.proof import Proof
-from router.proof_endpoints import ERRORS, Proving
-from router.reader import Router
-from router.replays import Replays
-from router.ruleset import Rules, prepare
-from router.staff import Staff
+from router.parts import Parts, guard_of
+from router.probes import Probes
+from router.ruleset import prepare
+from router.scripts import SCRIPTS
 from router.trial import prove
-from router.wording import fill
 
 log = logging.getLogger("hub")
 
-SCRIPTS = (
-    recording.RECORD,
-    conversations.COMMIT,
-    leases.TAKE,
-    leases.BEAT_SCRIPT,
-    readers.ADVANCE,
-    placing.LOCATE,
-    memory.MEMORY,
-    ticks.RESCORE,
-    ticks.REWIND,
-    deliveries.CLAIM,
-    deliveries.RECLAIM,
-    deliveries.PART,
-    deliveries.LEAVE,
-    deliveries.SETTLE,
-    deliveries.RECEIPT,
-    worker.RATE,
-    *router.assignment.SCRIPTS,
-    router.archive.KEEP,
-)
 FINISH = 6.0  # seconds; with what else a stop may wait for, it is over in ten
 PEERS = 5.0
 PROVE = 1.0
-LINK_LIFE = 31 * 24 * 3600  # a web chat shows its last 30 days
 
 
 # Messages under way are many small objects that soon go by themselves: looking for cycles every 700 of them, which is
 # the default, takes a twentieth of the time and finds nothing.
+gc.freeze()  # or the first collection would look through all of it after all
+gc.enable()
+
 COLLECTING = (10_000, 20, 20)
 
 
@@ -135,126 +100,40 @@ def kinds(kind: str) -> type[BaseModel]:
         raise KindUnavailable(error.reason) from None
 
 
-@dataclass
-class Hub:
-    """One hub process. *live* holds the configuration, *store* is open; *place* names this worker among its peers."""
+def able(loaded: Loaded) -> dict[str, Capabilities]:
+    """Return what each kind of channel in use can carry, as far as its connector can be used."""
+    found: dict[str, Capabilities] = {}
+    for kind in {channel.kind for channel in loaded.settings.channels.values()}:
+        with contextlib.suppress(registry.KindError):
+            found[kind] = registry.find(kind).capabilities
+    return found
 
-    live: Live
-    store: Store
-    place: str
+
+@dataclass
+class Hub(Parts):
+    """One hub process at work. *durability* and *findings* are what the store was found to promise."""
+
     durability: Durability | None = None
     findings: Sequence[Finding] = ()
-    http: aiohttp.ClientSession = field(init=False)
     serving: Serving = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.channels = Channels()
-        self.wakes = Wakes(self.store)
-        files = self.live.current.settings.attachments
-        self.attachments = Attachments(files.path, files.max_size)
-        self.recorder = Recorder(self.store, self.wakes, self.attachments)
-        self.placer = Placer(self.store)
-        self.deliveries = Deliveries(self.store, self.wakes)
-        self.desk = Desk(self.store, self.wakes, now_ms)
-        self.assigner = Assigner(self.store, self.desk, lambda: self._roster, now_ms, self._locale)
-        self.presences = Presences(self.store, self.wakes, self.assigner, lambda: self._roster, now_ms)
-        self.staff = Staff(
-            self.store,
-            self.assigner,
-            self.presences,
-            lambda: self._roster,
-            lambda: self.live.current.settings,
-            now_ms,
-        )
-        overdue = Overdue(
-            self.store,
-            self.wakes,
-            self.desk,
-            self.assigner,
-            self.presences,
-            lambda: self._roster,
-            now_ms,
-            self._locale,
-        )
-        self.orders = Orders(lambda: self.live.current.settings.facts.order, lambda: self.http)
-        self.hooks: Counter[tuple[str, str]] = Counter()
-        self.worker = Worker(
-            self.store,
-            self.wakes,
-            self.deliveries,
-            self.placer,
-            self.channels,
-            self.attachments,
-            now_ms,
-            self._media_url,
-        )
-        self.proof = Proof(self.store, self.place, self.live, now_ms)
-        self.router = Router(
-            self.store,
-            self.wakes,
-            self.placer,
-            self.recorder,
-            self.deliveries,
-            self.assigner,
-            self.channels,
-            lambda: self._rules,
-            now_ms,
-            self.orders,
-            self.proof.shadow.observe,
-        )
-        self.replays = Replays(self.store, now_ms)
-        self.ticks = Ticks(self.store, self.wakes, lambda: self._promises, now_ms)
-        fetching = Fetching(self.store, self.wakes, self.channels, self.attachments, now_ms)
-        listening = Listening(self.wakes, self.channels, self.recorder, now_ms)
-        self.readers = Readers(
-            self.store,
-            self.wakes,
-            self.place,
-            now_ms(),
-            [Reader("router", self.router.handle), Reader("outbox", self.worker.handle)],
-            [
-                self.worker.follow,
-                Chore(self.wakes, "f", fetching.turn, now_ms).follow,
-                Chore(self.wakes, "z", self.desk.wake_snoozed, now_ms).follow,
-                self.ticks.follow,
-                listening.follow,
-                overdue.follow,
-            ],
-        )
-        self.status = Status(
-            self.store,
-            self.channels,
-            lambda: [
-                ("counts", self.recorder.counts),
-                ("sends", self.worker.counts),
-                ("hooks", self.hooks),
-                ("lookups", self.orders.counts),
-                ("routing", Counter({("", name): count for name, count in self.router.counts.items()})),
-                ("shadow", Counter({("", name): count for name, count in self.proof.shadow.counts.items()})),
-                ("sla", self.ticks.counts),
-            ],
-        )
-        self._use(self.live.current, prepare(self.live.current, now_ms))
-        self._signer: URLSafeTimedSerializer | None = None
-        self._tokens = Tokens([])
-        self._cli_token = ""
-        self._drained = False
-
-    def _use(self, loaded: Loaded, rules: Rules) -> None:
-        """Take a configuration into use, all of it at once."""
-        self._rules = rules
-        self.proof.use(rules)
-        self._roster = roster(loaded.settings)
-        self._promises = Promises.of(loaded.settings)
-
-    def _locale(self) -> str:
-        return self.live.current.settings.locale
 
     async def start(self, *, shared: bool) -> None:
         """Open everything and listen. Raises `StoreError`, OSError."""
-        self.http = aiohttp.ClientSession(auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar())
+        self.http = aiohttp.ClientSession(
+            # Each channel has a limit of its own; a common one would let a platform that hangs stop the others.
+            connector=aiohttp.TCPConnector(limit=0),
+            auto_decompress=True,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        try:
+            await self._open(shared=shared)
+        except BaseException:
+            await self._let_go()
+            raise
+
+    async def _open(self, *, shared: bool) -> None:
         await self._secrets()
-        await self.proof.keep(self._rules, "start")
+        await self.proof.keep(self.rules, "start")
         await self.proof.share()
         await self._connect(self.live.current)
         settings = self.live.current.settings
@@ -271,39 +150,53 @@ class Hub:
         app = web.Application()
         self.api().mount(app)
         app.add_routes(ingress.routes())
-        app.router.add_get("/files/{token}", self._file)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        app.router.add_get("/metrics", self._metrics)
+        app.add_routes(self.links.routes())
+        app.add_routes(LeavePages(self.leaving, lambda: self.links.seals, self.locale).routes())
+        app.add_routes(SurveyPages(self.means, self.survey_answers, self.links.surveys).routes())
+        app.add_routes(Probes(self, self.durability, self.findings).routes())
+        app.add_routes(ConsolePage().routes())
         self.serving = Serving(app, ingress.hook, ingress.lobby, settings.attachments.max_size)
         await self.serving.start(settings.http.host, settings.http.port, shared=shared)
         log.info("listening on %s:%d", settings.http.host, self.serving.port)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until *stop* is set, then stop intake, finish sends in flight and leave the rest due."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self.readers.run(), name="readers"),
-                group.create_task(self.wakes.run(), name="wakes"),
-                group.create_task(self.status.run(), name="status"),
-                group.create_task(self.ticks.run(), name="ticks"),
-                group.create_task(self.live.watch(), name="watch"),
-                group.create_task(self._count_peers(), name="peers"),
-                group.create_task(self._prove(), name="proof"),
-                group.create_task(self.replays.run(), name="replays"),
-            ]
-            await stop.wait()
-            log.info("stopping: no more intake, sends in flight are finished")
-            await self.ingress.close()
-            await asyncio.gather(self.serving.stop(), self.worker.finish(FINISH))
-            for task in tasks:
-                task.cancel()
-        with contextlib.suppress(StoreError, TimeoutError):
-            async with asyncio.timeout(1.0):
-                await self.status.share()
-                await self.proof.leave()
-        await asyncio.gather(*(channel.close() for channel in self.channels))
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self.readers.run(), name="readers"),
+                    group.create_task(self.wakes.run(), name="wakes"),
+                    group.create_task(self.status.run(), name="status"),
+                    group.create_task(self.ticks.run(), name="ticks"),
+                    group.create_task(self.live.watch(), name="watch"),
+                    group.create_task(self._count_peers(), name="peers"),
+                    group.create_task(self._prove(), name="proof"),
+                    group.create_task(self.replays.run(), name="replays"),
+                    group.create_task(self.worker.breakers.run(), name="breakers"),
+                    group.create_task(self.schedule.run(), name="schedule"),
+                    group.create_task(self.tail.run(), name="tail"),
+                    group.create_task(self.caretaker.run(), name="search"),
+                ]
+                await stop.wait()
+                log.info("stopping: no more intake, sends in flight are finished")
+                await self.ingress.close()
+                await self.streams.close()
+                await asyncio.gather(self.serving.stop(), self.worker.finish(FINISH))
+                for task in tasks:
+                    task.cancel()
+            with contextlib.suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self.status.share()
+                    await self.proof.leave()
+        finally:
+            await self.serving.stop()
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Close what is open towards others."""
+        await asyncio.gather(*(channel.close() for channel in (*self.channels, *self.channels.unlisted.values())))
         await self.http.close()
+        self.search.close()
 
     def reloaded(self, loaded: Loaded) -> None:
         """Take a new configuration into use (called by `Live`)."""
@@ -315,9 +208,11 @@ class Hub:
             await self.proof.keep(rules, "reload")
         if loaded is not self.live.current:
             return  # a newer one is on its way
-        self._use(loaded, rules)
+        self.use(loaded, rules)
         await self._connect(loaded)
         log.info("the configuration was reloaded")
+        if waits := self.live.postponed:
+            log.warning("what has changed in %s is used from the next start on", ", ".join(waits))
         self.wakes.ring((BELL,))
         with contextlib.suppress(StoreError):
             await self.assigner.mend()
@@ -344,18 +239,43 @@ class Hub:
                 secret = getattr(one.options, "secret_path", None)
                 channel.secret_path = secret.get_secret_value() if isinstance(secret, SecretStr) else str(secret or "")
             channels[name] = channel
+        endpoints = self._endpoints(settings)
         replaced = [one for one in self.channels if channels.get(one.name) is not one]
-        self.channels.by_name = channels
+        replaced += [one for name, one in self.channels.unlisted.items() if endpoints.get(name) is not one]
+        self.channels.by_name, self.channels.unlisted = channels, endpoints
+        self.wakes.ring((webhooks.BELL,))
         await asyncio.gather(*(one.close() for one in replaced))
         tokens = [
             (
                 one.token.get_secret_value(),
-                Token(name, one.role, self._actor(settings, name, one.agent)),
+                Token(name, one.role, self._actor(settings, name, one.agent), rate=one.rate or 0.0),
             )
             for name, one in settings.api_tokens.items()
         ]
-        tokens.append((self._cli_token, Token("cli", "admin", Actor("token", "cli", "CLI"))))
-        self._tokens = Tokens(tokens)
+        tokens.append((self._cli_token, Token(HERE, "admin", Actor("token", HERE, "CLI"))))
+        self.tokens = Tokens(tokens)
+
+    def _endpoints(self, settings: Settings) -> dict[str, Channel]:
+        """Build the outgoing webhooks as channels of the outbox; what has not changed goes on as it is."""
+        endpoints: dict[str, Channel] = {}
+        for name, one in settings.webhooks.items():
+            label = address(name)
+            known = self.channels.unlisted.get(label)
+            if known is not None and known.source == one:
+                endpoints[label] = known
+                continue
+            options = webhook_posting.WebhookOptions(
+                url=one.url,
+                secrets=one.keys,
+                headers=one.headers,
+                timeout=one.timeout / 1000,
+                allow_private=one.allow_private,
+            )
+            kit = Kit(label, self.http, ChannelMemory(self.store, self.wakes, label), settings.public_url, now_ms)
+            posting = webhook_posting.Webhook(options, kit)
+            connector = Endpoint(name, one, posting, self.press, self.ledger, self.links.base, now_ms)
+            endpoints[label] = Channel(label, connector.kind, connector, required=False, source=one)
+        return endpoints
 
     @staticmethod
     def _actor(settings: Settings, token: str, agent: str | None) -> Actor:
@@ -365,60 +285,18 @@ class Hub:
 
     async def _secrets(self) -> None:
         """Fetch the hub's own signing key and command-line token; the first process makes them."""
-        for name in ("signing_key", "cli_token"):
+        for name in ("signing_key", "cli_token", "pseudonyms"):
             await self.store.do("hub", "SET", shared_key("hub", name), secrets.token_urlsafe(32), "NX")
-        key = await self.store.do("hub", "GET", shared_key("hub", "signing_key"))
-        self._signer = URLSafeTimedSerializer(key, salt="files")
+        self.links.use(await self.store.do("hub", "GET", shared_key("hub", "signing_key")))
         self._cli_token = await self.store.do("hub", "GET", shared_key("hub", "cli_token"))
+        self.pseudonyms = await self.store.do("hub", "GET", shared_key("hub", "pseudonyms"))
+        self.withheld = await withheld(self.store)
         path = self.live.current.settings.store.path / "cli.token"
         await asyncio.to_thread(write_secret, path, self._cli_token)
 
     def api(self) -> Api:
-        """Build the API's one table of routes."""
-
-        async def find_file(given: str | FileBody) -> Media:
-            return await inbox_part.find_file(given)
-
-        outbox = Outbox(
-            self.store,
-            self.deliveries,
-            self.channels,
-            lambda: self.live.current.settings,
-            lambda name, conversation: fill(self.live.current, name, conversation, now_ms()),
-            find_file,
-            now_ms,
-        )
-        inbox_part = Inbox(
-            self.store,
-            self.desk,
-            self.recorder,
-            self.attachments,
-            self.channels,
-            lambda: self.live.current.settings,
-            lambda conversation: due_times(self._promises, conversation),
-            self._replay,
-            self.staff.at_work,
-            outbox.delivery_shapes,
-            now_ms,
-        )
-        routing = Routing(
-            self.store,
-            self.placer,
-            self.channels,
-            lambda: self._rules,
-            self.proof.archive,
-            now_ms,
-        )
-        accounts = sla.Accounts(self.store, lambda: self._promises, now_ms)
-        proving = Proving(self.proof, self.replays, prove)
-        parts = (inbox_part, accounts, outbox, routing, proving, self.staff)
-        routes = [route for part in parts for route in part.routes()]
-        extra: dict[type[Exception], tuple[int, str]] = {
-            NoDelivery: (404, "There is no such delivery"),
-            NotNow: (409, "That makes no sense now"),
-            **ERRORS,
-        }
-        return Api(routes, lambda: self._tokens, extra)
+        """Build the API."""
+        return interface(self, self._replay, doubts)
 
     async def _record(self, channel: str, events: Sequence[Event]) -> None:
         """Make events durable, for the ingress. Raises `Unavailable`."""
@@ -428,7 +306,7 @@ class Hub:
             raise Unavailable(str(error), retry_after=2.0) from None
         known = self.channels.get(channel)
         if known is not None:
-            known.last_event_at = now_ms()
+            known.heard(events, now_ms())
 
     async def _shunt(self, channel: str, raw: bytes, error: str, meta: Mapping[str, object]) -> None:
         try:
@@ -448,6 +326,8 @@ class Hub:
             call: WebhookCall = rebuilt(one.raw, one.meta)
             received = await channel.connector.receive(call)
             await self.recorder.record(one.channel, received.events)
+            if received.left is not None:
+                return f"a part of it: {received.left.error}"
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, it is the answer to the admin's question
@@ -456,29 +336,6 @@ class Hub:
 
     def _count(self, channel: str, outcome: str) -> None:
         self.hooks[channel, outcome] += 1
-
-    def _media_url(self, media: Media) -> str:
-        """Return a public address of a kept file that expires after a month."""
-        assert self._signer is not None
-        token = self._signer.dumps([media.ref.removeprefix("sha256:"), media.type, media.name])
-        return f"{self.live.current.settings.public_url}/files/{token}"
-
-    async def _file(self, request: web.Request) -> web.Response:
-        """Serve a file to whoever holds its signed address: the platform, or the customer."""
-        assert self._signer is not None
-        try:
-            sha, kind, _ = self._signer.loads(request.match_info["token"], max_age=LINK_LIFE)
-            data = await self.attachments.read(sha)
-        except (BadData, NoAttachment, ValueError):
-            raise web.HTTPNotFound from None
-        safe = (
-            kind
-            if kind.startswith(("image/", "audio/", "video/")) and "svg" not in kind
-            else "application/octet-stream"
-        )
-        disposition = "inline" if safe == kind else "attachment"
-        headers = {**FILE_HEADERS, "Content-Disposition": disposition, "Content-Type": safe}
-        return web.Response(body=data, headers=headers)
 
     async def _count_peers(self) -> None:
         """Look from time to time whether there is another process to wake, for ever."""
@@ -497,54 +354,10 @@ class Hub:
             except Exception:
                 log.exception("where the rules stand could not be said; it is tried again")
 
-    async def _healthz(self, _: web.Request) -> web.Response:
-        return web.json_response({"status": "alive"})
 
-    async def _readyz(self, _: web.Request) -> web.Response:
-        """Ready when the store answers and every required channel is up or only degraded."""
-        problems = [
-            f"channel {one.name} is down: {one.reason}" for one in self.channels if one.required and one.state == "down"
-        ]
-        try:
-            await self.store.do("hub", "PING")
-        except StoreError as error:
-            problems.append(str(error))
-        kept = self.durability
-        body: dict[str, Any] = {
-            "status": "not ready" if problems else "ready",
-            "problems": problems,
-            "warnings": [finding.message for finding in self.findings],
-            "configuration": [str(fault) for fault in self.live.last_error],
-            "store": {
-                "url": self.live.current.settings.store.address,
-                "appendonly": kept.appendonly if kept else None,
-                "appendfsync": kept.appendfsync if kept else None,
-                "maxmemory_policy": kept.maxmemory_policy if kept else None,
-                "version": kept.version if kept else None,
-            },
-            "channels": {one.name: one.state for one in self.channels},
-        }
-        return web.json_response(body, status=503 if problems else 200)
-
-    async def _metrics(self, _: web.Request) -> web.Response:
-        gauges = {
-            "huiliu_partitions_held": ("Partitions that this process owns", float(len(self.readers.leases.held))),
-            "huiliu_workers": ("Processes that are alive", float(len(self.readers.leases.living))),
-            "huiliu_config_faults": ("Faults of the files as they are now", float(len(self.live.last_error))),
-            "huiliu_config_loaded_timestamp_seconds": (
-                "When the configuration in use was read",
-                self.live.last_loaded_at / 1000,
-            ),
-            "huiliu_shadow_faults": (
-                "Faults of the routes that are only watched",
-                float(len(self._rules.shadow_faults)),
-            ),
-        }
-        try:
-            text = await self.status.metrics(gauges, now_ms(), await self.staff.metrics())
-        except StoreError:
-            return web.Response(status=503, headers={"Retry-After": "2"})
-        return web.Response(body=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+def doubts(loaded: Loaded) -> list[Fault]:
+    """Return what can be used and is probably not meant, in routes, settings and texts."""
+    return [*lint(loaded, now_ms(), able(loaded)), *proofread(loaded, guard_of(loaded))]
 
 
 def write_secret(path: Path, text: str) -> None:
@@ -574,15 +387,22 @@ async def open_hub(live: Live, url: str, place: str) -> Hub:
     store, durability, findings = await open_store(url, SCRIPTS, live.current.settings.store.durability)
     for finding in findings:
         log.warning("%s", finding.message)
-    return Hub(live, store, place, durability, findings)
+    return Hub(live, store, place, now_ms, durability, findings)
 
 
-async def work(config: Path, url: str, index: int, *, shared: bool) -> None:
+def current(config: Path, known: Loaded | None) -> Loaded:
+    """Return the configuration as it is now; *known* is what it was. Raises `ConfigError`."""
+    if known is not None and not changed(known.files):
+        return known
+    return load(config, kinds, prove=prove)
+
+
+async def work(config: Path, url: str, index: int, *, shared: bool, known: Loaded | None = None) -> None:
     """Run one hub process on the store at *url* until it is told to stop.
 
     Raises `ConfigError`, `Unfit`, `StoreError`, OSError.
     """
-    loaded = load(config, kinds, prove=prove)
+    loaded = current(config, known)
     hubs: list[Hub] = []
 
     def take(new: Loaded) -> None:
@@ -605,18 +425,19 @@ async def work(config: Path, url: str, index: int, *, shared: bool) -> None:
         await hub.start(shared=shared)
         gc.freeze()  # what is loaded stays: a full collection over it would stop the process for 40 ms and more
         gc.set_threshold(*COLLECTING)
+        gc.enable()
         print(f"huiliu: http://{loaded.settings.http.host}:{hub.serving.port}", flush=True)
         await hub.run(stop)
     finally:
         await hub.store.close()
 
 
-async def serve(config: Path, nursery: Nursery | None, workers: int) -> None:
+async def serve(config: Path, nursery: Nursery | None, workers: int, known: Loaded) -> None:
     """Start the store if it is ours, then one process, or several out of *nursery*.
 
     Raises `ConfigError`, `EmbeddedError`, `Unfit`, `StoreError`, OSError.
     """
-    settings = load(config, kinds, prove=prove).settings
+    settings = known.settings
     async with contextlib.AsyncExitStack() as stack:
         url = settings.store.url.get_secret_value()
         if url == "embedded":
@@ -624,8 +445,9 @@ async def serve(config: Path, nursery: Nursery | None, workers: int) -> None:
             store = await stack.enter_async_context(Embedded(settings.store.path, durability=settings.store.durability))
             url = store.url
         if nursery is None:
-            await work(config, url, 0, shared=False)
+            await work(config, url, 0, shared=False, known=known)
         else:
+            gc.enable()
             await Crowd(nursery, url, workers).run()
 
 
@@ -641,7 +463,9 @@ def finished(process: Coroutine[Any, Any, None]) -> int:
 
 def main() -> None:
     """Run the command line."""
-    command_line()(hoisted(sys.argv[1:]))
+    arguments = hoisted(sys.argv[1:])
+    words = arguments[2:] if arguments[:1] in (["-c"], ["--config"]) else arguments
+    command_line(only_run=words[:1] == ["run"])(arguments)
 
 
 def hoisted(arguments: list[str]) -> list[str]:
@@ -656,8 +480,8 @@ def hoisted(arguments: list[str]) -> list[str]:
     return arguments
 
 
-def command_line() -> typer.Typer:
-    """Build the command line; commands of the packages are added to ours."""
+def command_line(*, only_run: bool = False) -> typer.Typer:
+    """Build the command line; commands of the packages are added to ours, unless it shall *only_run* the hub."""
     app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Huiliu 汇流")
     chosen: dict[str, Path] = {}
 
@@ -691,16 +515,15 @@ def command_line() -> typer.Typer:
     ) -> None:
         """Run the daemon. / 运行服务。"""
         configure(logs)
+        gc.disable()  # until what is loaded stays
         config = chosen["config"]
 
         def one_of_many(index: int, url: str) -> int:
-            return finished(work(config, url, index, shared=True))
+            return finished(work(config, url, index, shared=True, known=known))
 
-        nursery = None
-        if workers > 1:
-            loaded(proven=True)  # and with it the code and the word lists of channels and rules, for all workers
-            nursery = Nursery(one_of_many)
-        raise typer.Exit(finished(serve(config, nursery, workers)))
+        known = loaded(proven=True)  # and with it the code and the word lists of channels and rules, for all workers
+        nursery = Nursery(one_of_many) if workers > 1 else None
+        raise typer.Exit(finished(serve(config, nursery, workers, known)))
 
     @app.command()
     def init(
@@ -721,8 +544,8 @@ def command_line() -> typer.Typer:
     ) -> None:
         """Check configuration and routes. / 检查配置与路由。"""
         for rule in ignored or []:
-            if rule not in RULES:
-                hint = nearest(rule, RULES)
+            if rule not in (*RULES, *PROOFS):
+                hint = nearest(rule, (*RULES, *PROOFS))
                 print(f"no rule {rule!r}" + (f" (did you mean {hint}?)" if hint else ""), file=sys.stderr)
                 raise typer.Exit(2)
         code = config_commands.check(
@@ -730,7 +553,7 @@ def command_line() -> typer.Typer:
             kinds,
             config=str(chosen["config"]),
             prove=prove,
-            lint=lambda loaded: [each for each in lint(loaded, now_ms()) if each.rule not in (ignored or [])],
+            lint=lambda loaded: [each for each in doubts(loaded) if each.rule not in (ignored or [])],
             strict=strict,
             as_json=as_json,
             locale=locale(),
@@ -760,18 +583,15 @@ def command_line() -> typer.Typer:
         """Look whether everything is as it should be. / 体检。"""
         raise typer.Exit(asyncio.run(examine_all(loaded(), as_json=as_json)))
 
-    app.add_typer(inbox_commands.commands(connect))
-    app.add_typer(outbox_commands.commands(connect))
-    app.add_typer(sla_commands.commands(connect, locale), name="sla")
+    if only_run:
+        return app
+    from router.command_groups import add_groups  # noqa: PLC0415  # the daemon starts faster without all commands
 
     def imagine() -> tuple[Path, Callable[[Mapping[Path, bytes]], Attempt]]:
         config = chosen["config"]
         return config, lambda instead: attempt(config, kinds, prove=prove, instead=instead)
 
-    routes = router_commands.commands(loaded, connect, locale, imagine)
-    app.add_typer(routes, name="routes", help="Routes. / 路由。")
-    app.add_typer(staff_commands.agents(connect, locale), name="agents", help="Who is there. / 客服在线状态。")
-    app.add_typer(staff_commands.reports(connect, locale), name="report", help="Reports. / 报表。")
+    add_groups(app, loaded, connect, locale, imagine)
     return app
 
 

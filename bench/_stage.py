@@ -1,6 +1,7 @@
 """What the measurements run on: real hub processes, their stores and a bare server, each on its core.
 
-The server under test has the first core to itself; store, load generator and this script share the others.
+The server under test has the first core to itself; its store and search index, the load generator and this script
+share the others.
 """
 
 from __future__ import annotations
@@ -89,6 +90,11 @@ def pin(pid: int, cores: Sequence[int]) -> None:
             os.sched_setaffinity(int(task.name), cores)
 
 
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    return [int(one) for task in Path(f"/proc/{pid}/task").iterdir() for one in (task / "children").read_text().split()]
+
+
 def cpu_seconds(pid: int) -> float:
     """Return what a process has used so far, user and system, all threads."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -169,6 +175,11 @@ class Hub:
     @property
     def store_cpu(self) -> float:
         return cpu_seconds(self.store_pid)
+
+    def clear_its_core(self) -> None:
+        """Move the store, and what the hub has started by now, to the other cores."""
+        for pid in (self.store_pid, *children(self.server.pid)):
+            pin(pid, OTHER_CORES)
 
     def counts(self) -> Counter[str]:
         """Count the log's entries by type."""
@@ -290,35 +301,42 @@ def crowd(worker: str) -> list[str]:
 @contextlib.contextmanager
 def hub(channels: str, *, routes: str, more: str, logs: bool = False) -> Iterator[Hub]:
     """Run a hub with *channels*, *routes* and *more* settings (YAML texts) until the context ends."""
-    executable = shutil.which("huiliu", path=str(Path(sys.executable).parent)) or "huiliu"
     with tempfile.TemporaryDirectory(prefix="huiliu-bench-") as name:
         folder = Path(name)
         (folder / "routes.yaml").write_text(routes, encoding="utf-8")
         settings = f"http: {{host: 127.0.0.1, port: 0}}\nstore: {{url: embedded, path: {folder}/var}}\n"
         settings += f"channels:\n{channels}\nroutes: routes.yaml\n{more}\n"
         (folder / "huiliu.yaml").write_text(settings, encoding="utf-8")
-        errors = folder / "errors"
-        server = _listening([executable, "-c", str(folder / "huiliu.yaml"), "run"], errors)
-        try:
-            var = folder / "var"
-            store = redis.Redis(
-                unix_socket_path=str(reach(var)), password=read_secret(var / SECRET_FILE), decode_responses=True
-            )
-            store_pid = int((var / STORE_LOCK).read_text())
-            pin(store_pid, OTHER_CORES)
-            one = Hub(server, store, store_pid, folder)
-            deadline = time.monotonic() + START_LIMIT
-            while one.held() < COUNT and time.monotonic() < deadline:
-                time.sleep(0.05)
+        with resumed(folder, logs=logs) as one:
             yield one
-            store.close()
-        finally:
-            _end(server.process)
-            faults = [
-                line for line in errors.read_text().splitlines() if "error" in line.lower() or "warning" in line.lower()
-            ]
-            if faults or logs:
-                print(f"the hub said {len(faults)} warnings or errors, the last:", *faults[-5:], sep="\n  ")
+
+
+@contextlib.contextmanager
+def resumed(folder: Path, *, logs: bool = False) -> Iterator[Hub]:
+    """Run the hub of the configuration in *folder*, on what its store holds, until the context ends."""
+    executable = shutil.which("huiliu", path=str(Path(sys.executable).parent)) or "huiliu"
+    errors = folder / "errors"
+    server = _listening([executable, "-c", str(folder / "huiliu.yaml"), "run"], errors)
+    try:
+        var = folder / "var"
+        store = redis.Redis(
+            unix_socket_path=str(reach(var)), password=read_secret(var / SECRET_FILE), decode_responses=True
+        )
+        store_pid = int((var / STORE_LOCK).read_text())
+        one = Hub(server, store, store_pid, folder)
+        deadline = time.monotonic() + START_LIMIT
+        while one.held() < COUNT and time.monotonic() < deadline:
+            time.sleep(0.05)
+        one.clear_its_core()
+        yield one
+        store.close()
+    finally:
+        _end(server.process)
+        faults = [
+            line for line in errors.read_text().splitlines() if "error" in line.lower() or "warning" in line.lower()
+        ]
+        if faults or logs:
+            print(f"the hub said {len(faults)} warnings or errors, the last:", *faults[-5:], sep="\n  ")
 
 
 def median(values: Sequence[float]) -> float:

@@ -3,25 +3,28 @@
 Four measurements on real hubs (`huiliu run`, one worker, embedded store, fsync before every 200): CPU of
 a hub that has nothing to do; messages per second per core from the webhook to the assigned agent; at
 half of the rate that saturates the hub, the time from a webhook's 200 until the message stands in the
-API with its team; and bytes of store memory per message. See bench/README.md.
+API with its team, with and without what hiccups of the machine have touched; and bytes of store
+memory per message. See bench/README.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import _stage as stage  # found only now
+from bench._hiccups import Hiccups, hiccups  # the same
 from bench._pushes import CHANNELS, ROUTES, TEAMS, Push, Sender, Shop, fire  # the same
 
 LATENCY_LIMIT = 50.0
@@ -37,6 +40,12 @@ PER_CONVERSATION = 20
 CONNECTIONS = 64
 FASTEST = 8_000
 PROBES = 40
+REST = 0.15
+"""Seconds between two probes of a watcher: to ask without a pause would be a load of its own."""
+
+PEEK = 0.003
+"""Seconds between two questions about one message."""
+
 PROBE_WORD = "探针"
 TOKEN = "bench-token-of-a-reader"
 PROBE_TEAM = "  probes: {name: 探针, members: [lilei], assign: {strategy: manual}}\n"
@@ -70,6 +79,7 @@ def saturate(hub: stage.Hub, rounds: int, seconds: float) -> float:
     pushes = mixed(Shop(seed=11, senders=5000))
     with tempfile.TemporaryDirectory(prefix="huiliu-bench-") as name:
         for number in range(rounds + 1):
+            hub.clear_its_core()  # the index is kept by a process that starts later than the hub
             cpu, store_cpu = hub.server.cpu, hub.store_cpu
             one = fire(
                 hub.server.port,
@@ -100,31 +110,64 @@ def saturate(hub: stage.Hub, rounds: int, seconds: float) -> float:
 
 
 async def follow(hub: stage.Hub, rate: float, seconds: float) -> float:
-    """Send *rate* messages a second; return how long (99 of 100) they took from 200 until the API showed them."""
+    """Send *rate* messages a second; return how long (99 of 100) they took from 200 until the API showed them.
+
+    How long those took that no hiccup of the machine has touched is printed beside it.
+    """
     sender = Sender(hub.server.port, CONNECTIONS)
     await sender.open()
     shop = Shop(seed=12, senders=5000)
+    seen: list[Wait] = []
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as api:
         probes = await known_probes(hub, api, sender, shop)
-        load = asyncio.create_task(sender.send_paced(mixed(shop), rate, seconds))
-        watching = [asyncio.create_task(probe(hub, api, sender, shop, one, load)) for one in halves(probes)]
-        seen: list[float] = []
-        while not load.done():
-            await asyncio.wait([load], timeout=2.0)
-            print(f"half load: {len(sender.taken)} messages answered", flush=True)
-        await load
-        for task in watching:
-            seen += await task
+        hub.clear_its_core()
+        gc.collect()
+        gc.disable()  # a collection in this process would hold up the calls, and look like a slow hub
+        with hiccups() as slow:
+            load = asyncio.create_task(sender.send_paced(mixed(shop), rate, seconds))
+            watching = [asyncio.create_task(probe(hub, api, sender, shop, one, load)) for one in halves(probes)]
+            while not load.done():
+                await asyncio.wait([load], timeout=2.0)
+                print(f"half load: {len(sender.taken)} messages answered", flush=True)
+            await load
+            for task in watching:
+                seen += await task
+        gc.enable()
     hub.drain()
     placed = placing_times(hub, sender.taken)
+    late = tell_waits(f"half load, {rate:.0f}/s", placed, seen)
     print(
-        f"half load, {rate:.0f}/s: from 200 to its conversation p50 {stage.quantile(placed, 0.5):.0f} ms, "
-        f"p99 {stage.quantile(placed, 0.99):.0f} ms ({len(placed)} messages by the log); until the API showed it "
-        f"p50 {stage.quantile(seen, 0.5):.1f} ms, p99 {stage.quantile(seen, 0.99):.1f} ms, most {max(seen):.1f} ms "
-        f"({len(seen)} probes); {sender.refused} refused",
+        f"the machine itself was slow {len(slow.spans)} times, {slow.total:.0f} ms of {seconds:.0f} s; "
+        f"{sender.refused} refused",
         flush=True,
     )
-    return stage.quantile(seen, 0.99)
+    tell_waits("half load without that", untouched(placed, slow), untouched(seen, slow))
+    return late
+
+
+class Wait(NamedTuple):
+    """When a message was answered with 200, and how long it took from then on; in milliseconds."""
+
+    answered: float
+    took: float
+
+
+def untouched(waits: Sequence[Wait], slow: Hiccups) -> list[Wait]:
+    """Return the waits during which the machine was not slow."""
+    return [one for one in waits if not slow.touch(one.answered, one.answered + one.took)]
+
+
+def tell_waits(what: str, placed: Sequence[Wait], seen: Sequence[Wait]) -> float:
+    """Print how long messages took to their conversation and into the API; return the latter's p99."""
+    to_place, to_api = [one.took for one in placed], [one.took for one in seen]
+    print(
+        f"{what}: from 200 to its conversation p50 {stage.quantile(to_place, 0.5):.0f} ms, "
+        f"p99 {stage.quantile(to_place, 0.99):.0f} ms ({len(placed)} messages by the log); until the API showed it "
+        f"p50 {stage.quantile(to_api, 0.5):.1f} ms, p99 {stage.quantile(to_api, 0.99):.1f} ms, "
+        f"most {max(to_api):.1f} ms ({len(seen)} probes)",
+        flush=True,
+    )
+    return stage.quantile(to_api, 0.99)
 
 
 async def known_probes(hub: stage.Hub, api: aiohttp.ClientSession, sender: Sender, shop: Shop) -> dict[int, str]:
@@ -154,9 +197,9 @@ async def probe(
     shop: Shop,
     probes: dict[int, str],
     load: asyncio.Task[None],
-) -> list[float]:
-    """Write as one customer after the other, ask the API until it shows the message, and return the waits in ms."""
-    waits: list[float] = []
+) -> list[Wait]:
+    """Write as one customer after the other, ask the API until it shows the message, and return the waits."""
+    waits: list[Wait] = []
     while not load.done():
         for customer, conversation in probes.items():
             push = shop.wechat(customer, PROBE_WORD)
@@ -166,23 +209,24 @@ async def probe(
                     items = (await response.json())["items"]
                 now = time.time() * 1000
                 if items and items[0]["external_id"] == push.external_id:
-                    waits.append(now - answered)
+                    waits.append(Wait(answered, now - answered))
                     break
-            await asyncio.sleep(0.04)
+                await asyncio.sleep(PEEK)
+            await asyncio.sleep(REST)
             if load.done():
                 break
     return waits
 
 
-def placing_times(hub: stage.Hub, taken: dict[str, float]) -> list[float]:
-    """Return for each message of *taken* the milliseconds from its 200 to its entry in a conversation."""
+def placing_times(hub: stage.Hub, taken: dict[str, float]) -> list[Wait]:
+    """Return for each message of *taken* how long it took from its 200 to its entry in a conversation."""
     waits = []
     for entries in hub.logs():
         external = {position: fields["x"] for position, fields in entries if fields["t"] == "e"}
         for position, fields in entries:
             answered = taken.get(external.get(fields.get("m", ""), "")) if fields["t"] == "p" else None
             if answered is not None:
-                waits.append(max(0.0, int(position.partition("-")[0]) - answered))
+                waits.append(Wait(answered, max(0.0, int(position.partition("-")[0]) - answered)))
     return waits
 
 

@@ -12,9 +12,10 @@ from pydantic import BaseModel, Field, SerializeAsAny
 from config import validation
 from config.documents import Document
 from config.faults import Problem, listed, nearest
+from config.sending import Delivery
 from config.values import Section
 
-OWN_KEYS = ("kind", "required", "rate")
+OWN_KEYS = ("kind", "required", "rate", "delivery")
 
 
 class Channel(Section):
@@ -26,6 +27,8 @@ class Channel(Section):
     """Whether the hub counts as ready only while this channel is up."""
     rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Messages per second that may leave; by default what the platform allows."""
+    delivery: Delivery | None = None
+    """How messages go out on this channel, where it differs from the others."""
     options: SerializeAsAny[BaseModel] | None = None
     """The connector's own options; None while the connector is broken."""
     broken: str = ""

@@ -12,6 +12,17 @@ from config import remarks
 from config.faults import Fault
 
 SENTENCES = {
+    '"{}" has no rule "{}"': "“{}”里没有规则“{}”",
+    '"{}" is used twice': "“{}”用了两次",
+    "a bulk send goes to one audience": "群发只能有一种收件人",
+    "a bulk send has one text": "群发只能有一种文字",
+    "a rule looks for one thing": "一条规则只能找一种内容",
+    "a word without a letter or digit can never be written": "没有文字或数字的词永远不会出现",
+    'another rule is called "{}"': "另一条检查规则也叫“{}”",
+    "consent_source is about a list": "consent_source 只用于名单",
+    "only a list has {}": "只有名单才有 {}",
+    'there is no channel of kind "{}"': "没有类型为“{}”的渠道",
+    "this matches a text in which there is nothing": "它会匹配空的文字",
     '"{}" cannot be a name': "“{}”不能用作名称",
     '"{}" is no type of file': "“{}”不是文件类型",
     '"{}" names no days': "“{}”不是星期",
@@ -19,6 +30,14 @@ SENTENCES = {
     "a list or mapping cannot be a key": "列表或映射不能作为键",
     "a merge key (<<) is not allowed": "不允许使用合并键（<<）",
     "a reference to the environment is not complete": "环境变量的引用不完整",
+    "{} is too long to wait before every answer": "{} 太久：每条回复都要等",
+    "{} is too long to hold a message": "{} 太久",
+    "a step that holds does nothing else": "hold 不能和别的写在一起",
+    "this step does nothing": "这一步什么都没做",
+    "nothing comes after hold": "hold 之后不会再有别的步骤",
+    "a channel cannot fall back to itself": "后备渠道不能是它自己",
+    'there is no template "{}"': "没有模板“{}”",
+    '"{}" is no name of a variable': "“{}”不能用作变量名",
     "a second document begins here": "这里又开始了一个文档",
     "DTSTART holds no date": "DTSTART 里没有日期",
     "DTEND holds no date": "DTEND 里没有日期",
@@ -107,6 +126,10 @@ SENTENCES = {
     "dingtalk needs to know the agent's userid": "dingtalk 需要客服的 userid",
     "feishu needs to know the agent's userid": "feishu 需要客服的 userid",
     "sms needs to know the agent's number": "sms 需要客服的号码",
+    "a messenger needs a channel and an address": "messenger 需要 channel 和 address",
+    "several channels could carry this": "有多个渠道可用",
+    "a channel of kind {} cannot carry {}": "{} 类渠道不能发送 {}",
+    "this is the address of {} too": "与 {} 的地址相同",
     "{} begins and ends at the same time": "{} 起止时间相同",
     "{} has a user, query or fragment": "{} 含有用户名、参数或片段",
     "{} is a number": "{} 是数字",
@@ -146,10 +169,39 @@ SENTENCES = {
     "{} cannot be a header here": "{} 不能用作这里的请求头",
     "this cannot stand in a header": "这个值不能放进请求头",
     "{} is no regular expression": "{} 不是正则表达式",
+    "this is no secret of a webhook": "这不是 webhook 的签名密钥",
+    "{} has a user or a fragment": "{} 含有用户名或片段",
+    "{} is no useful wait": "{} 不是可用的等待时间",
+    "every call is signed": "每次调用都要签名",
+    "this address is in a private network": "这个地址在内网里",
     "{} is no comparison": "{} 不是比较",
+    "{} is too long: another process would think that this one has died": "{} 太长：其他进程会以为本进程已死",
+    "the longest wait is shorter than the first": "最长等待短于首次等待",
+    "{} cannot be a value": "{} 不能用作选项值",
+    "{} cannot be the id of a question": "{} 不能用作题目的 id",
+    '"{}" is no later question': "“{}”不是后面的题目",
+    'another question is called "{}"': "另一道题也叫“{}”",
+    "a branch asks for a value that cannot be given": "branch 里写了不可能的回答",
+    "a net promoter score is asked from 0 to 10": "NPS 的分数是 0 到 10",
+    "a text has no values to branch on": "文字题没有选项，不能分支",
+    "below and above compare scores": "below 和 above 只能比较分数",
+    "codes come from one place": "兑换码只能有一个来源",
+    "nothing is asked": "没有题目",
+    "the reminder comes after the end": "提醒晚于有效期",
+    "the survey ends before it begins": "问卷结束早于开始",
+    "there are labels or words for a value that cannot be given": "labels 或 words 里有不可能的回答",
+    "there are words for a value that cannot be chosen": "words 里有不存在的选项",
+    "there is no survey {}": "没有问卷 {}",
+    "there is no such group": "没有这种分层",
+    "there is no text in {}": "缺少这些语言的文字：{}",
+    "there is nothing to choose from": "没有可选的选项",
+    "this branch does not say when it is taken": "这个分支没有写条件",
+    "without a score there is no low or high one": "没有分数题，就没有低分和高分",
+    "{} needs a question of kind score": "{} 需要一道 score 题",
     "{} is too long: the customer's next messages wait as well": "{} 太长：顾客后面的消息也要等",
 }
 EXPECTATIONS = {
+    "words like STOP or 退订": "STOP、退订 这样的词",
     "1 to 63 small letters, digits and hyphens, a letter or digit first": (
         "1 到 63 个小写字母、数字或连字符，以字母或数字开头"
     ),
@@ -174,6 +226,10 @@ EXPECTATIONS = {
     "a tag like zh, en or zh-CN": "zh、en、zh-CN 这样的代码",
     "a text for each language, like {zh: …, en: …}": "每种语言一段文字，如 {zh: …, en: …}",
     "a token of its own": "各用各的令牌",
+    "an address of its own": "各用各的地址",
+    "an address like line:U123": "line:U123 这样的地址",
+    "a channel of a fitting kind": "合适类型的渠道",
+    "a channel of that kind": "该类型的渠道",
     "a total of at least {}": "合计至少 {}",
     "a whole number": "整数",
     "an IANA name like {}": "IANA 时区名，如 {}",
@@ -233,7 +289,37 @@ EXPECTATIONS = {
     "one line of ASCII": "一行 ASCII 文字",
     'something like ">= 500" or "> 10, < 99.9"': '">= 500" 或 "> 10, < 99.9" 这样的比较',
     "at most 10s": "最多 10s",
+    "at most 50s": "最多 50s",
+    "longest of at least first": "longest 不小于 first",
+    "whsec_ and 24 to 64 random bytes in base64": "whsec_ 加上 24 到 64 个随机字节的 base64",
+    "1s to 30s": "1s 到 30s",
+    "either secret or secrets": "secret 或 secrets 其中之一",
+    "a public address, or allow_private: true": "公网地址，或写上 allow_private: true",
+    "a name like message.received, a group like conversation.*, or *": (
+        "message.received 这样的名称、conversation.* 这样的一组，或 *"
+    ),
     "at least one text": "至少一个值",
+    "at most 10m": "最多 10m",
+    "at most 30d": "最多 30d",
+    "hold alone": "只写 hold",
+    "template, channel or hold": "template、channel 或 hold",
+    "hold as the last step": "hold 放在最后",
+    "another channel": "另一个渠道",
+    "text or by_language": "text 或 by_language",
+    "a name from templates, where there is none": "templates 中的名称（目前没有）",
+    "small letters, digits and _, a letter first, not {}": "小写字母、数字和 _，以字母开头，且不是 {}",
+    "1 to {} letters, digits, - and _": "1 到 {} 个字母、数字、- 或 _",
+    "labels for {} to {} values": "{} 到 {} 个选项的 labels",
+    "a text for each of `languages`": "`languages` 里每种语言的文字",
+    "a score, or kind: custom": "一道 score 题，或 kind: custom",
+    "a question of kind score": "一道 score 题",
+    "until after since": "until 晚于 since",
+    "remind before expires": "remind 小于 expires",
+    "min: 0 and max: 10": "min: 0 和 max: 10",
+    "no labels: a text has no values": "没有 labels：文字题没有选项",
+    "no branch": "没有 branch",
+    "below, above or any_of": "below、above 或 any_of",
+    "file or webhook": "file 或 webhook",
 }
 REASONS = {
     "no such file or directory": "文件不存在",
@@ -250,10 +336,10 @@ def said(fault: Fault) -> str:
     where = f"{fault.file}:{fault.line}:{fault.column}: "
     path = f"{fault.path}: " if fault.path else ""
     what = translated(fault.what)
-    expected = f"；应为 {_expected(fault.expected)}" if fault.expected else ""
+    wanted = f"；应为 {expected(fault.expected)}" if fault.expected else ""
     nearest = f"；是不是 {fault.nearest}？" if fault.nearest else ""
     rule = f" [{fault.rule}]" if fault.rule else ""
-    return f"{where}{path}{what}{expected}{nearest}{rule}"
+    return f"{where}{path}{what}{wanted}{nearest}{rule}"
 
 
 def translated(sentence: str) -> str:
@@ -261,7 +347,8 @@ def translated(sentence: str) -> str:
     return _matched(sentence, (*SENTENCES.items(), *remarks.SENTENCES.items())) or sentence
 
 
-def _expected(text: str) -> str:
+def expected(text: str) -> str:
+    """Return in Chinese what was expected."""
     known = _matched(text, (*EXPECTATIONS.items(), *remarks.EXPECTATIONS.items()))
     return known or re.sub(r", | or ", "、", text) if " " in text else known or text
 

@@ -18,13 +18,17 @@ from config import chinese, schema, starting, validation
 from config.channels import Kinds
 from config.documents import Document, parse
 from config.faults import Fault, nearest
+from config.guard import GuardFile
 from config.loading import Attempt, Loaded, Prove, attempt, candidate, in_order
 from config.routes import RouteFile
 from config.settings import Settings
+from config.surveys import Survey, SurveyFile
 from config.templates import TemplateFile
 from config.wordlists import Wordlists
 
 FINE, NO, CANNOT_TELL = 0, 1, 2
+
+SURVEY_KEYS = frozenset(Survey.model_fields) - {"kind", "channels", "languages"}
 
 Lint = Callable[[Loaded], list[Fault]]
 """Looks for what can be used and is probably not meant; its faults are warnings."""
@@ -116,11 +120,13 @@ def check(
 
 
 def print_schema(kinds: Mapping[str, type[BaseModel]], which: str = "huiliu", *, locale: str = "en") -> int:
-    """Print the JSON Schema of one sort of file: huiliu, routes or templates."""
+    """Print the JSON Schema of one sort of file: huiliu, routes, templates, guard or surveys."""
     schemas = {
         "huiliu": lambda: schema.json_schema(kinds),
         "routes": schema.routes_schema,
         "templates": schema.templates_schema,
+        "guard": schema.guard_schema,
+        "surveys": schema.surveys_schema,
     }
     if which not in schemas:
         print(_say(locale, "unknown", which, ", ".join(schemas)), file=sys.stderr)
@@ -164,7 +170,8 @@ def _faults(
 def _examined(document: Document, model: type[BaseModel]) -> tuple[list[Fault], list[Fault]]:
     """Return what is wrong with *document* as a *model*, and what with the files of words that it names."""
     lists = Wordlists()
-    examined = validation.examine(document, model, context={"words": lists.beside(document.file)})
+    context = {"words": lists.beside(document.file), "directory": document.path.parent}
+    examined = validation.examine(document, model, context=context)
     return in_order([*document.flaws, *document.faults(examined.problems)]), lists.faults
 
 
@@ -182,6 +189,10 @@ def _sort(document: Document) -> type[BaseModel]:
         isinstance(routes, list) and any(isinstance(item, dict) for item in routes)
     ):
         return RouteFile
+    if data.keys() & {"rules", "use", "allow"}:
+        return GuardFile
+    if data and all(isinstance(each, dict) and SURVEY_KEYS & each.keys() for each in data.values()):
+        return SurveyFile
     texts = data and all(map(_is_text, data.values()))
     return TemplateFile if texts and not any(nearest(key, Settings.model_fields) for key in data) else Settings
 

@@ -7,7 +7,9 @@ before they are compared, unless a rule says ``exact: true``.
 from __future__ import annotations
 
 import unicodedata
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import opencc
 
@@ -57,3 +59,44 @@ def simplified() -> tuple[dict[int, str], frozenset[str]]:
             new = table[ord(new)]  # noqa: PLW2901  # the end of the chain is what is kept
         table[point] = new
     return table, frozenset(map(chr, table))
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A folded text of which every character knows from where in the original it comes."""
+
+    text: str
+    starts: Sequence[int]
+    ends: Sequence[int]
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Return where in the original the characters from *start* up to *end* stand: from, up to."""
+        return self.starts[start], self.ends[end - 1]
+
+
+def traced(text: str) -> Traced:
+    """Fold *text* piece by piece (a character with what combines with it), so that a match can be shown in it.
+
+    The text is that of `fold`, but for what only whole texts compose, such as the letters of Korean syllables.
+    """
+    if text.isascii():
+        return Traced(text.lower(), range(len(text)), range(1, len(text) + 1))
+    pieces: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    at = 0
+    while at < len(text):
+        end = at + 1
+        while end < len(text) and unicodedata.combining(text[end]):
+            end += 1
+        piece = _piece(text[at:end])
+        pieces.append(piece)
+        starts += [at] * len(piece)
+        ends += [end] * len(piece)
+        at = end
+    return Traced("".join(pieces), starts, ends)
+
+
+@lru_cache(maxsize=1 << 14)
+def _piece(text: str) -> str:
+    return fold(text)

@@ -12,11 +12,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from config import calendars, channels, references, routes, validation
+from config import calendars, channels, guard, references, reporting, routes, surveys, validation
+from config.delivery import Outgoing
 from config.documents import Document, parse, understand
-from config.faults import ConfigError, Fault, Path, Problem
+from config.faults import ConfigError, Fault, Path, Problem, listed, nearest
+from config.guard import GuardFile
 from config.routes import RouteFile
 from config.settings import Settings
+from config.surveys import Survey, SurveyFile
 from config.templates import Template, TemplateFile
 from config.wordlists import Wordlists
 
@@ -32,7 +35,8 @@ class Loaded:
     *routes* are the route files in order, *documents* the same files with the places of everything in them. *main* is
     the configuration itself in this form, *texts* are the files of templates. *files* holds the SHA-256 of every file
     that was read, files of words and of secrets included. *words* holds the text of every file of words that the routes
-    name. *shadow* are the routes that are only watched, None if there are none.
+    name. *shadow* are the routes that are only watched, None if there are none. *guard* is what may not leave in words.
+    *surveys* are the surveys by name, and *asked* is their file.
     """
 
     path: FilePath
@@ -45,6 +49,9 @@ class Loaded:
     texts: tuple[Document, ...]
     words: Mapping[FilePath, str] = field(default_factory=dict, repr=False)
     shadow: Candidate | None = None
+    guard: GuardFile | None = None
+    surveys: Mapping[str, Survey] = field(default_factory=dict)
+    asked: tuple[Document, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,28 +111,55 @@ def attempt(
     listed_routes = _listed(main, "routes", environ, instead or {})
     listed_templates = _listed(main, "templates", environ)
     listed_shadow = _listed(main, "shadow", environ)
+    listed_guard = _listed(main, "guard", environ)
+    listed_surveys = _listed(main, "surveys", environ)
     problems = [*examined.problems, *connections.problems, *read.problems, *references.problems(main)]
-    faults = in_order([*main.flaws, *main.faults([*problems, *listed_routes.problems, *listed_templates.problems])])
+    problems += [*listed_routes.problems, *listed_templates.problems, *listed_guard.problems, *listed_surveys.problems]
 
     lists = Wordlists(instead=instead or {})
     route_files, route_faults = _models(listed_routes.documents, RouteFile, lists)
     template_files, template_faults = _models(listed_templates.documents, TemplateFile)
     templates, twice = _templates(listed_templates.documents, template_files)
+    guard_lists = Wordlists()
+    policies, guard_faults = _guards(listed_guard.documents, settings, guard_lists)
+    if not template_faults:
+        problems += _confirmation(settings, templates)
+    faults = in_order([*main.flaws, *main.faults(problems)])
+    asked, survey_faults = _surveys(listed_surveys.documents, settings)
+    texts_known = None if template_faults else tuple(templates)
+    surveys_known = None if survey_faults else tuple(asked)
     usable = [file for file in route_files if file is not None]
     if settings is not None and len(usable) == len(route_files):
-        names = None if template_faults else tuple(templates)
-        route_faults += _route_faults(listed_routes.documents, usable, settings, names)
-    faults += [*read.faults, *route_faults, *lists.faults, *template_faults, *twice]
+        route_faults += _route_faults(listed_routes.documents, usable, settings, texts_known, surveys_known)
+    if settings is not None and not template_faults:
+        faults += main.faults(_without_text(settings.delivery, templates))
+    if settings is not None:
+        faults += in_order(main.faults(reporting.problems(settings.reports, settings, surveys_known)))
+    faults += [*read.faults, *route_faults, *lists.faults, *template_faults, *twice, *survey_faults]
+    faults += [*guard_faults, *guard_lists.faults]
 
+    others = (*listed_routes.documents, *listed_templates.documents, *listed_guard.documents, *listed_surveys.documents)
     files = {main.path: main.sha256, **examined.files, **connections.files, **read.files}
-    files |= {document.path: document.sha256 for document in (*listed_routes.documents, *listed_templates.documents)}
-    files |= listed_routes.unread | listed_templates.unread | lists.files
+    files |= {document.path: document.sha256 for document in others}
+    files |= listed_routes.unread | listed_templates.unread | listed_guard.unread | listed_surveys.unread
+    files |= lists.files | guard_lists.files
     files |= {document.path: document.sha256 for document in listed_shadow.documents} | listed_shadow.unread
     if faults or settings is None:
         return Attempt(None, tuple(faults), files)
     texts = listed_templates.documents
     loaded = Loaded(
-        main.path, settings, tuple(usable), listed_routes.documents, templates, files, main, texts, lists.texts
+        main.path,
+        settings,
+        tuple(usable),
+        listed_routes.documents,
+        templates,
+        files,
+        main,
+        texts,
+        lists.texts,
+        guard=next((file for file in policies if file is not None), None),
+        surveys=asked,
+        asked=listed_surveys.documents,
     )
     faults = prove(loaded) if prove else []
     if faults:
@@ -147,7 +181,8 @@ def candidate(
     faults += lists.faults
     usable = [file for file in models if file is not None]
     if len(usable) == len(models):
-        faults += _route_faults(documents, usable, loaded.settings, tuple(loaded.templates))
+        known = tuple(loaded.templates), tuple(loaded.surveys)
+        faults += _route_faults(documents, usable, loaded.settings, *known)
     if faults:
         return Candidate(None, tuple(faults))
     whole = replace(loaded, routes=tuple(usable), documents=tuple(documents), words=lists.texts, shadow=None)
@@ -206,6 +241,20 @@ def _with(found: _Files, document: Document, path: Path, shown: str) -> _Files:
     return _Files(found.documents, [*found.problems, problem], {**found.unread, document.path: ""})
 
 
+def _surveys(documents: Sequence[Document], settings: Settings | None) -> tuple[dict[str, Survey], list[Fault]]:
+    """Return the surveys of *documents*, and where they do not fit together or into *settings*."""
+    found: dict[str, Survey] = {}
+    faults: list[Fault] = []
+    for document in documents:
+        examined = validation.examine(document, SurveyFile, context={"directory": document.path.parent})
+        problems = list(examined.problems)
+        if examined.value is not None and settings is not None:
+            problems += surveys.problems(examined.value, settings)
+            found |= examined.value.root
+        faults += in_order([*document.flaws, *document.faults(problems)])
+    return found, faults
+
+
 def _models(
     documents: Sequence[Document], model: type[M], lists: Wordlists | None = None
 ) -> tuple[list[M | None], list[Fault]]:
@@ -243,6 +292,41 @@ def _templates(
     return templates, faults
 
 
+def _guards(
+    documents: Sequence[Document], settings: Settings | None, lists: Wordlists
+) -> tuple[list[GuardFile | None], list[Fault]]:
+    """Read the policy about words and hold it against the settings."""
+    files, faults = _models(documents, GuardFile, lists)
+    for document, file in zip(documents, files, strict=True):
+        if file is not None:
+            faults += in_order(document.faults(guard.problems(file, document, settings)))
+    return files, faults
+
+
+def _confirmation(settings: Settings | None, templates: Mapping[str, Template]) -> list[Problem]:
+    """Return a problem if an opt-out shall be confirmed with a text that does not exist."""
+    name = settings.consent.confirm if settings is not None else None
+    if name is None or name in templates:
+        return []
+    expected = listed(templates) or "a name out of templates, which is empty"
+    return [Problem(("consent", "confirm"), f'there is no template "{name}"', expected, nearest(name, templates))]
+
+
+def _without_text(delivery: Outgoing, templates: Mapping[str, Template]) -> list[Problem]:
+    """Return the steps of *delivery* that send a text that there is not."""
+    return [
+        Problem(
+            ("delivery", "fallback", name, number, "template"),
+            f'there is no template "{step.template}"',
+            listed(templates) if templates else "a name from templates, where there is none",
+            nearest(step.template, templates),
+        )
+        for name, steps in delivery.fallback.items()
+        for number, step in enumerate(steps)
+        if step.template and step.template not in templates
+    ]
+
+
 def _settings(
     settings: Settings | None, connections: channels.Connections, read: calendars.Calendars
 ) -> Settings | None:
@@ -259,11 +343,15 @@ def _settings(
 
 
 def _route_faults(
-    documents: Sequence[Document], files: Sequence[RouteFile], settings: Settings, templates: Sequence[str] | None
+    documents: Sequence[Document],
+    files: Sequence[RouteFile],
+    settings: Settings,
+    templates: Sequence[str] | None,
+    asked: Sequence[str] | None,
 ) -> list[Fault]:
-    """Return where the routes do not fit the settings, or the names of the *templates* if they are known."""
+    """Return where the routes do not fit the settings, or the names of *templates* and surveys if they are known."""
     found: dict[int, list[Problem]] = {}
-    for number, problem in routes.problems(files, settings, templates=templates):
+    for number, problem in routes.problems(files, settings, templates=templates, surveys=asked):
         found.setdefault(number, []).append(problem)
     return [fault for number in sorted(found) for fault in in_order(documents[number].faults(found[number]))]
 

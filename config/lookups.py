@@ -30,7 +30,7 @@ NUMBERS = (
 )
 
 _BRIEF = re.compile(r"([0-9]{1,6})ms", re.ASCII)
-_FIELD = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+FIELD = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _STEP = re.compile(r"\.([^.\[\]'\"\s]+)|\[(-?[0-9]{1,4})\]|\['([^']*)'\]|\[\"([^\"]*)\"\]")
 
@@ -100,7 +100,7 @@ def steps(path: Any) -> tuple[Step, ...]:
 
 def field_name(value: str) -> str:
     """Accept the name of a field, as conditions use it. Raises `Wrong`."""
-    if not _FIELD.fullmatch(value):
+    if not FIELD.fullmatch(value):
         raise Wrong("{value} cannot be a field", expected="small letters, digits and _, a letter first")
     return value
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from config import enrolment
 from config.assigning import TOTAL
 from config.documents import Document
 from config.faults import Path, Problem, listed, nearest
@@ -27,6 +28,10 @@ REFERENCES = (
     (("agents", ANY, "shifts"), "hours", "opening hours"),
     (("agents", ANY, "shifts", ANY), "hours", "opening hours"),
     (("agents", ANY, "notify", ANY, "channel"), "channels", "channel"),
+    (("delivery", "fallback", ANY, ANY, "channel"), "channels", "channel"),
+    (("teams", ANY, "notify", ANY, "channel"), "channels", "channel"),
+    (("webhooks", ANY, "teams", ANY), "teams", "team"),
+    (("webhooks", ANY, "channels", ANY), "channels", "channel"),
 )
 
 
@@ -37,7 +42,14 @@ def problems(document: Document) -> list[Problem]:
     """
     data = document.data if isinstance(document.data, dict) else {}
     found = [problem for place in REFERENCES for problem in _dangling(document, data, *place)]
-    return [*found, *_overflows(data), *_capacities(data), *_same_tokens(data)]
+    return [
+        *found,
+        *_overflows(data),
+        *_capacities(data),
+        *_fallbacks(data),
+        *_same_tokens(data),
+        *enrolment.problems(data),
+    ]
 
 
 def _dangling(document: Document, data: Mapping[str, Any], pattern: Path, section: str, noun: str) -> Iterator[Problem]:
@@ -79,16 +91,34 @@ def _overflows(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _capacities(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield every limit of a capacity that is for no channel and no kind of one."""
-    channels = data.get("channels")
-    named = channels if isinstance(channels, dict) else {}
-    kinds = [one["kind"] for one in named.values() if isinstance(one, dict) and isinstance(one.get("kind"), str)]
-    known = list(dict.fromkeys([TOTAL, *named, *kinds]))
+    known = [TOTAL, *_channels_and_kinds(data)]
     for pattern in (("teams", ANY, "assign", "capacity", ANY), ("agents", ANY, "capacity", ANY)):
         for path, _ in _matches(data, pattern, ()):
             name = path[-1]
             if isinstance(name, str) and name not in known:
                 what = f'there is no channel or kind "{name}"'
                 yield Problem(path, what, listed(known), nearest(name, known), key=True)
+
+
+def _channels_and_kinds(data: Mapping[str, Any]) -> list[str]:
+    channels = data.get("channels")
+    named = channels if isinstance(channels, dict) else {}
+    kinds = [one["kind"] for one in named.values() if isinstance(one, dict) and isinstance(one.get("kind"), str)]
+    return list(dict.fromkeys([*named, *kinds]))
+
+
+def _fallbacks(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield every fallback of what is no channel and no kind of one, and steps back to the channel itself."""
+    known = _channels_and_kinds(data)
+    for path, _ in _matches(data, ("delivery", "fallback", ANY), ()):
+        name = str(path[-1])
+        if name not in known:
+            what = f'there is no channel or kind "{name}"'
+            expected = listed(known) if known else "a name from channels, where there is none"
+            yield Problem(path, what, expected, nearest(name, known), key=True)
+    for path, value in _matches(data, ("delivery", "fallback", ANY, ANY, "channel"), ()):
+        if value == path[2]:
+            yield Problem(path, "a channel cannot fall back to itself", "another channel")
 
 
 def _same_tokens(data: Mapping[str, Any]) -> Iterator[Problem]:

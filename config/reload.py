@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from watchfiles import awatch
 
@@ -21,6 +22,9 @@ STEADY = 5
 """Times that files are read again because they changed while they were being read."""
 LOOK_EVERY = 1000
 """Milliseconds between looks at the files themselves, for file systems that report no changes."""
+
+AT_START = ("public_url", "store", "http", "attachments")
+"""What a hub takes from its configuration when it starts, and not again."""
 
 Stamp = tuple[int, int, int] | None
 
@@ -44,7 +48,7 @@ class Live:
         on_change: Callable[[Loaded], None] = lambda _: None,
         on_fault: Callable[[list[Fault]], None] = lambda _: None,
     ) -> None:
-        self.current = first
+        self.current = self._first = first
         self.last_error: list[Fault] = []
         self.last_loaded_at = now()
         self._attempt = partial(attempt, first.path, kinds, environ=environ, prove=prove)
@@ -58,6 +62,12 @@ class Live:
         """Read everything again, as SIGHUP asks; tell whether it is good and in use now."""
         async with self._reloading:
             return self._use(await asyncio.to_thread(self._steady), always=True)
+
+    @property
+    def postponed(self) -> list[str]:
+        """The paths of what has changed since the start and is used from the next one on."""
+        before, now = (one.settings.model_dump(include=set(AT_START)) for one in (self._first, self.current))
+        return sorted(_differing(before, now))
 
     def imagine(self, instead: Mapping[Path, bytes]) -> Attempt:
         """Return what would come of loading with other contents of route files; nothing changes by it."""
@@ -80,14 +90,14 @@ class Live:
 
     async def _catch_up(self) -> None:
         async with self._reloading:
-            if await asyncio.to_thread(_changed, self._files):
+            if await asyncio.to_thread(changed, self._files):
                 self._use(await asyncio.to_thread(self._steady), always=False)
 
     def _steady(self) -> Attempt:
         """Read all files as they were at one moment: half of a change to several files would be neither old nor new."""
         for _ in range(STEADY):
             result = self._attempt()
-            if not _changed(result.files):
+            if not changed(result.files):
                 break
         return result
 
@@ -102,6 +112,15 @@ class Live:
             self.last_loaded_at = self._now()
             self._on_change(result.loaded)
         return True
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Yield the paths of the values that differ between two mappings with the same keys."""
+    for name, value in now.items():
+        if isinstance(value, Mapping):
+            yield from _differing(before[name], value, f"{above}{name}.")
+        elif value != before[name]:
+            yield f"{above}{name}"
 
 
 async def _changes(files: Collection[Path]) -> AsyncGenerator[bool]:
@@ -145,7 +164,7 @@ def _stamp(file: Path) -> Stamp:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _changed(files: Mapping[Path, str]) -> bool:
+def changed(files: Mapping[Path, str]) -> bool:
     """Tell whether the content of one of *files* differs from its SHA-256, "" being that of an unreadable file."""
     return any(_sha256(file) != sha256 for file, sha256 in files.items())
 

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from config.disks import settle
+
 
 def restore(files: Mapping[Path, str], stamp: str) -> dict[Path, Path]:
     """Write *files*; return those that changed, each with the copy of what it was: its name and ``.STAMP.bak``.
@@ -30,7 +32,7 @@ def restore(files: Mapping[Path, str], stamp: str) -> dict[Path, Path]:
         for fresh in ready.values():
             fresh.unlink(missing_ok=True)
     for directory in {path.parent for path in changed}:
-        _settle(directory)
+        settle(directory)
     return copies
 
 
@@ -44,12 +46,3 @@ def _written(path: Path, data: bytes, stamp: str) -> Path:
     if path.exists():
         shutil.copymode(path, fresh)
     return fresh
-
-
-def _settle(directory: Path) -> None:
-    """Have the directory itself on disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,23 +2,68 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
+import sys
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core.core_schema import ModelSchema
 
 from config.channels import OWN_KEYS
+from config.guard import GuardFile
 from config.routes import RouteFile
 from config.settings import Settings
+from config.surveys import SurveyFile
 from config.templates import VARIABLES, TemplateFile
-from config.values import NAME
+from config.values import NAME, Section
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 REFERENCE = {"type": "string", "pattern": r"\$\{", "description": "From the environment: ${NAME} or ${NAME:-default}."}
 
 _FREE = frozenset({"type", "title", "description", "default", "examples", "format", "writeOnly"})
 _SCALARS = frozenset({"boolean", "integer", "number", "string"})
+
+
+class Describing(GenerateJsonSchema):
+    """Takes the text under a field of a `Section` as its description.
+
+    Pydantic can do that by itself, but when a class is made: every start of the hub would read all the sources.
+    """
+
+    def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
+        made = super().model_schema(schema)
+        model = schema["cls"]
+        texts = descriptions(model) if issubclass(model, Section) else {}
+        for name, info in model.model_fields.items():
+            shown = made.get("properties", {}).get(info.alias or name)
+            if shown is not None and name in texts:
+                shown.setdefault("description", texts[name])
+        return made
+
+
+@cache
+def descriptions(model: type) -> dict[str, str]:
+    """Return the texts that stand under the fields of a class and of those above it, by field."""
+    found: dict[str, str] = {}
+    for one in reversed(model.__mro__):
+        if one.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            body = _classes(one.__module__)[one.__qualname__].body
+            for field, said in itertools.pairwise(body):
+                match field, said:
+                    case ast.AnnAssign(target=ast.Name(name)), ast.Expr(value=ast.Constant(value=str() as text)):
+                        found[name] = inspect.cleandoc(text)
+    return found
+
+
+@cache
+def _classes(module: str) -> dict[str, ast.ClassDef]:
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    return {one.name: one for one in tree.body if isinstance(one, ast.ClassDef)}
 
 
 def json_schema(kinds: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
@@ -28,7 +73,7 @@ def json_schema(kinds: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
     reference to the environment in the place of any value.
     """
     models = [(Settings, "validation"), *((model, "validation") for model in dict.fromkeys(kinds.values()))]
-    references, written = models_json_schema(models)  # type: ignore[arg-type]  # the list's items are tuples all right
+    references, written = models_json_schema(models, schema_generator=Describing)  # type: ignore[arg-type]  # these are tuples
     definitions = {name: _widened(schema) for name, schema in written["$defs"].items()}
     settings = definitions.pop(_name(references[(Settings, "validation")]))
     own = definitions.pop("Channel")["properties"]
@@ -50,14 +95,26 @@ def routes_schema() -> dict[str, Any]:
     return _of_file(RouteFile, "routes.yaml")
 
 
+def guard_schema() -> dict[str, Any]:
+    """Return the schema of the file of what may not leave in words."""
+    return _of_file(GuardFile, "guard.yaml")
+
+
 def templates_schema() -> dict[str, Any]:
     """Return the schema of files of texts."""
     variables = "; ".join(f"{{{{ {name} }}}}: {meaning}" for name, meaning in VARIABLES.items())
     return {**_of_file(TemplateFile, "templates.yaml"), "description": f"Texts by name. Variables are {variables}."}
 
 
+def surveys_schema() -> dict[str, Any]:
+    """Return the schema of the file of surveys."""
+    whole = _of_file(SurveyFile, "surveys.yaml")
+    whole["$defs"]["Question"]["required"].remove("text")  # the kind of the survey brings one along
+    return whole
+
+
 def _of_file(model: type[BaseModel], title: str) -> dict[str, Any]:
-    schema = model.model_json_schema()
+    schema = model.model_json_schema(schema_generator=Describing)
     definitions = {name: _widened(inner) for name, inner in schema.pop("$defs", {}).items()}
     return _whole(_widened(schema), title, definitions)
 

@@ -11,9 +11,13 @@ from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationInfo, field_vali
 
 from config.assigning import Assign, Capacity, Shifts
 from config.channels import Channel
+from config.consent import Consent
+from config.delivery import Outgoing
 from config.faults import Wrong
 from config.hours import Hours
 from config.lookups import Lookups
+from config.reporting import Reporting, Scheduled
+from config.staff import AgentsReply, Notices, Notify, TeamNotify
 from config.values import (
     DURATIONS,
     Bytes,
@@ -32,6 +36,7 @@ from config.values import (
     WebUrl,
     Zone,
 )
+from config.webhooks import Webhook
 
 DAY = DURATIONS["d"]
 MINUTE = DURATIONS["m"]
@@ -79,6 +84,8 @@ class ApiToken(Section):
     """What it may do."""
     agent: Name | None = None
     """The agent in whose name it works."""
+    rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Calls per second; by default as many as it makes."""
 
 
 PRESETS: Mapping[str, Mapping[str, str]] = {
@@ -146,27 +153,12 @@ class Team(Section):
     """When the team works; by default always."""
     assign: Assign = Assign()
     """How conversations find their agent."""
-
-
-class Notify(Section):
-    """Where an agent hears of work."""
-
-    kind: Literal["email", "wecom", "dingtalk", "feishu", "sms"]
-    """By what means."""
-    userid: str | None = Field(default=None, min_length=1)
-    """The agent's id there (wecom, dingtalk, feishu)."""
-    address: str | None = Field(default=None, min_length=1)
-    """Mail address or phone number; by default the agent's `email`."""
-    channel: Name | None = None
-    """The channel that carries it; by default any of a fitting kind."""
-
-    @model_validator(mode="after")
-    def _can_be_reached(self) -> Notify:
-        if self.kind in ("wecom", "dingtalk", "feishu") and self.userid is None:
-            raise Wrong(f"{self.kind} needs to know the agent's userid", expected="userid")
-        if self.kind == "sms" and self.address is None:
-            raise Wrong("sms needs to know the agent's number", expected="address")
-        return self
+    notify: tuple[TeamNotify, ...] = ()
+    """Where the whole team hears of work that waits."""
+    restricted: bool = False
+    """Whether only its members, its `supervisors` and admins see its conversations."""
+    supervisors: UniqueNames = ()
+    """People of the role supervisor who see them without being members."""
 
 
 class Agent(Section):
@@ -182,6 +174,8 @@ class Agent(Section):
     """Languages this person answers in."""
     notify: tuple[Notify, ...] = ()
     """Where this person hears of work, in order."""
+    notices: Notices = Notices()
+    """What this person hears of, and when."""
     capacity: Capacity | None = None
     """Open conversations at most, over all teams: a number, or `total` and channels or kinds; by default what the team
     says."""
@@ -202,6 +196,8 @@ class Retention(Section):
 
     live: Millis = 90 * DAY
     """How long a resolved conversation stays in the live store before it moves to the archive; by default 90d."""
+    audit: Millis = 365 * DAY
+    """How long the audit log remembers; by default 365d."""
 
 
 class Attachments(Section):
@@ -211,6 +207,47 @@ class Attachments(Section):
     """Directory; by default `attachments` below the store's path."""
     max_size: Bytes = 25 << 20
     """The largest file that is kept; by default 25 MB."""
+
+
+class Search(Section):
+    """The index by which messages are found; it holds nothing that is not in the store."""
+
+    index: bool = True
+    """Whether this machine keeps one. Without it nothing is found but names, subjects, addresses and ids."""
+    path: PlacedPath = Path()
+    """Directory; by default `search` below the store's path."""
+
+
+class Provider(Section):
+    """Where people sign in instead of here: OpenID Connect."""
+
+    name: Label
+    """What stands on the button."""
+    issuer: WebUrl
+    """The provider's address, as it calls itself; https, except on this machine."""
+    client_id: str = Field(min_length=1)
+    """What the provider calls the hub."""
+    client_secret: SecretStr | None = None
+    """The hub's password there; a public client has none."""
+    claim: Literal["email", "preferred_username", "sub"] = "email"
+    """What must be a person's `login`; a mail address counts only if the provider has verified it."""
+    scopes: tuple[str, ...] = ("openid", "email", "profile")
+    """What is asked for."""
+
+
+class People(Section):
+    """How people sign in, and for how long."""
+
+    passwords: bool = True
+    """Whether name and password will do; false leaves the providers."""
+    idle: Millis = 12 * DURATIONS["h"]
+    """A session that is not used for so long ends; by default 12h."""
+    lasts: Millis = 7 * DAY
+    """Every session ends after so long; by default 7d."""
+    rate: float = Field(default=50.0, gt=0, allow_inf_nan=False)
+    """Calls per second that one person may make."""
+    oidc: Mapping[Name, Provider] = {}
+    """Providers, by name."""
 
 
 class Settings(Section):
@@ -228,6 +265,8 @@ class Settings(Section):
     """Where everything is kept."""
     api_tokens: Mapping[Name, ApiToken] = {}
     """Programs that may use the HTTP API, by name."""
+    people: People = People()
+    """How people sign in."""
     channels: Mapping[Name, Channel] = {}
     """Accounts on platforms, by name."""
     hours: Mapping[Name, Hours] = {}
@@ -238,20 +277,36 @@ class Settings(Section):
     """Groups of agents, by name."""
     agents: Mapping[Name, Agent] = {}
     """People who answer, by name."""
+    delivery: Outgoing = Outgoing()
+    """How messages leave: time to undo, quiet hours, what to do where a channel takes none, retries, limits."""
     templates: Paths = ()
-    """Files of texts that the hub sends by itself."""
+    """Files of texts: what the hub sends by itself, and what agents answer with."""
     routes: Paths = ()
     """Files of routes, in order."""
     shadow: Paths = ()
     """Files of routes that are tried beside those in use, without effect; what they would change is reported."""
     surveys: PlacedPath | None = None
     """File of surveys."""
+    reporting: Reporting = Reporting()
+    """How figures of reports are counted."""
+    reports: Mapping[Name, Scheduled] = {}
+    """Reports that are sent by mail, by name."""
     facts: Lookups = Lookups()
     """What routes may ask existing tools."""
+    webhooks: Mapping[Name, Webhook] = {}
+    """Existing tools that are told what happens, by name."""
     retention: Retention = Retention()
     """How long things are kept."""
     attachments: Attachments = Field(default_factory=Attachments, validate_default=True)
     """Files that came with messages."""
+    search: Search = Field(default_factory=Search, validate_default=True)
+    """The index by which messages are found."""
+    consent: Consent = Consent()
+    """Who may be written to."""
+    guard: PlacedPath | None = None
+    """File of what may not leave in words."""
+    agents_reply: AgentsReply = AgentsReply()
+    """How agents answer from where they are told."""
 
     @field_validator("public_url", mode="before")
     @classmethod
@@ -276,9 +331,24 @@ class Settings(Section):
             for name, hours in value.items()
         }
 
+    @field_validator("delivery", mode="after")
+    @classmethod
+    def _quiet_in_the_hubs_zone(cls, value: Outgoing, info: ValidationInfo) -> Outgoing:
+        if value.quiet is None or "timezone" in value.quiet.model_fields_set:
+            return value
+        quiet = value.quiet.model_copy(update={"timezone": info.data.get("timezone", ZoneInfo("UTC"))})
+        return value.model_copy(update={"quiet": quiet})
+
     @field_validator("attachments", mode="after")
     @classmethod
     def _below_the_store(cls, value: Attachments, info: ValidationInfo) -> Attachments:
         if "path" in value.model_fields_set or "store" not in info.data:
             return value
         return value.model_copy(update={"path": info.data["store"].path / "attachments"})
+
+    @field_validator("search", mode="after")
+    @classmethod
+    def _beside_the_store(cls, value: Search, info: ValidationInfo) -> Search:
+        if "path" in value.model_fields_set or "store" not in info.data:
+            return value
+        return value.model_copy(update={"path": info.data["store"].path / "search"})

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 PRESETS = ("starter", "shop")
-FILES = ("huiliu.yaml", "routes.yaml", "templates.yaml")
+FILES = ("huiliu.yaml", "routes.yaml", "templates.yaml", "surveys.yaml")
 TOKEN = "ops.token"  # noqa: S105  # the name of a file
 
 

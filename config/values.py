@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -17,6 +17,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    RootModel,
     SecretStr,
     ValidationInfo,
     WithJsonSchema,
@@ -24,6 +25,7 @@ from pydantic import (
 
 from config.faults import Wrong, listed, nearest
 
+T = TypeVar("T")
 SECOND = 1000
 DURATIONS = {"s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86_400 * SECOND, "w": 7 * 86_400 * SECOND}
 LONGEST = 3650 * DURATIONS["d"]
@@ -42,7 +44,18 @@ _HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[^\s\[\]/:@?#,]+")
 class Section(BaseModel):
     """A mapping in a configuration file: unknown keys are refused, nothing can be changed later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        defer_build=True,  # most are only parts of another, which is built once when it is needed
+    )
+
+
+class Named(RootModel[T], Generic[T]):
+    """A file that is one mapping from names; like a `Section` it is built when the first such file is read."""
+
+    model_config = ConfigDict(defer_build=True)
 
 
 def duration(value: Any) -> int:

@@ -30,17 +30,24 @@ __all__ = [
     "Echo",
     "Event",
     "Fetcher",
+    "Forgetful",
     "Ignored",
     "Kit",
+    "Known",
+    "Leftover",
     "Listener",
     "Malformed",
     "Media",
     "Memory",
     "Message",
+    "Metered",
     "Notice",
     "Options",
     "Outbound",
     "OutboundMedia",
+    "PlatformTemplate",
+    "Querier",
+    "Question",
     "Receipt",
     "Received",
     "Rejected",
@@ -91,7 +98,10 @@ class Choice(Struct, frozen=True, omit_defaults=True):
 
 
 class Window(Struct, frozen=True, omit_defaults=True):
-    """The right to answer that an event grants: for *seconds*, at most *messages* (None = unlimited)."""
+    """The right to answer that an event grants: for *seconds*, at most *messages* (None = unlimited).
+
+    No messages at all (0) take back whatever was granted before: the customer has left.
+    """
 
     seconds: int
     messages: int | None = None
@@ -106,8 +116,9 @@ class Message(Struct, frozen=True, omit_defaults=True, tag_field="event", tag="m
     *refs* are external ids of messages that this one answers (mail). *handle* is whatever the
     connector needs to answer this conversation; it comes back in `Outbound.handle`. *auto* marks
     mail written by a machine, which is never answered automatically. *choice* is the `Choice.id`
-    that was pressed, where the platform says so. *details* keeps platform fields that have no name
-    of their own here; JSON values only.
+    that was pressed, where the platform says so. *proven* are further addresses of the very same person, for which
+    the platform or the shop itself stands ("unionid:…", a signed "mailto:…"): never what somebody only typed.
+    *details* keeps platform fields that have no name of their own here; JSON values only.
     """
 
     external_id: str
@@ -125,6 +136,7 @@ class Message(Struct, frozen=True, omit_defaults=True, tag_field="event", tag="m
     auto: bool = False
     choice: str = ""
     details: dict[str, Any] = msgspec.field(default_factory=dict)
+    proven: tuple[str, ...] = ()
 
 
 class Notice(Struct, frozen=True, omit_defaults=True, tag_field="event", tag="notice"):
@@ -206,11 +218,19 @@ class Answer(Struct, frozen=True):
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
+class Leftover(Struct, frozen=True):
+    """What of a call could not be understood while the rest could: a *body* with nothing else in it, and why."""
+
+    body: bytes
+    error: str
+
+
 class Received(Struct, frozen=True):
-    """What a call meant: events to store, then the answer to give."""
+    """What a call meant: events to store, then the answer to give; what is *left* over is shunted before that."""
 
     events: Sequence[Event] = ()
     answer: Answer = Answer()
+    left: Leftover | None = None
 
 
 class OutboundMedia(Struct, frozen=True):
@@ -223,6 +243,17 @@ class OutboundMedia(Struct, frozen=True):
     url: str = ""
 
 
+class PlatformTemplate(Struct, frozen=True, omit_defaults=True):
+    """A message that the platform has approved beforehand: its *id* there, and the text of each of its places.
+
+    *url* is the page that it leads to, if any.
+    """
+
+    id: str
+    data: Mapping[str, str] = msgspec.field(default_factory=dict)
+    url: str = ""
+
+
 class Outbound(Struct, frozen=True):
     """One platform message to send: the outbox has already cut it to the connector's capabilities.
 
@@ -230,6 +261,10 @@ class Outbound(Struct, frozen=True):
     Call *leaving* directly before the request that cannot be taken back: it marks the delivery as
     possibly gone and raises if another process has taken it over. *choices* come only where
     `Capabilities.choices` allows them: the connector shows them in the platform's own form, below the text.
+    *token* is a word of small letters and digits that the answer to this very message shall carry, where a kind can
+    have it so; it comes back in `Message.details["token"]`.
+    *template* comes only where `Capabilities.templates` allows it, and then takes the place of text and files.
+    *unsubscribe* is the page by which this recipient ends such messages, for platforms with a place for it.
     """
 
     id: str
@@ -245,6 +280,9 @@ class Outbound(Struct, frozen=True):
     author: str = ""
     auto: bool = False
     choices: tuple[Choice, ...] = ()
+    token: str = ""
+    template: PlatformTemplate | None = None
+    unsubscribe: str = ""
 
 
 class Sent(Struct, frozen=True):
@@ -260,19 +298,28 @@ class Capabilities(Struct, frozen=True, kw_only=True):
 
     *text_limit* counts *text_unit* ("chars" code points, "utf16" code units, "bytes" UTF-8 bytes;
     None = no limit). *media* lists outbound families out of "image", "file", "voice", "video".
+    *media_limit* is the size of one file in bytes, *media_total* of all files of one message, *media_count*
+    their number (0 = no limit).
     *mixed*: text and media travel in one message. *window* is the usual right to answer.
     *receipts*: states that the platform reports back. *idempotent*: the platform (or its receiver)
     drops a second send with the same `Outbound.id`, so an uncertain send may be repeated.
     *threads*: a message without refs opens a conversation of its own. *rate* is messages per second
     for one channel, unless the channel's options say otherwise. *choices* is how many choices one
-    message can offer in the platform's own form (0 = none: the outbox writes them into the text).
+    message can offer in the platform's own form (0 = none: the outbox writes them into the text); with *links_choices*
+    that is a link, and every choice needs its page.
     *staff*: agents may work through this kind, so that the hub may write to them and take their answers.
+    *templates*: it sends what the platform has approved beforehand, which needs no window. *texts*: it sends free
+    text, too; without that only templates.
+    *reaches*: schemes of addresses that may be written to although they have never written on this channel.
+    *links*: a message may hold web addresses; marketplaces forbid that.
     """
 
     text_limit: int | None = None
     text_unit: Literal["chars", "utf16", "bytes"] = "chars"
     media: frozenset[str] = frozenset()
     media_limit: int = 0
+    media_total: int = 0
+    media_count: int = 0
     mixed: bool = False
     html: bool = False
     window: Window | None = None
@@ -281,7 +328,12 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     threads: bool = False
     rate: float | None = None
     choices: int = 0
+    links_choices: bool = False
     staff: bool = False
+    templates: bool = False
+    texts: bool = True
+    reaches: frozenset[str] = frozenset()
+    links: bool = True
 
 
 class ConnectorError(Exception):
@@ -363,6 +415,9 @@ class Memory(Protocol):
     async def read(self, box: str, after: int) -> list[tuple[int, str]]:
         """Return the items of *box* with a position greater than *after*, oldest first."""
 
+    async def empty(self, box: str) -> None:
+        """Remove *box* with all that is in it."""
+
     async def wait(self, box: str, after: int, *, timeout: float) -> list[tuple[int, str]]:
         """Like `read`, but wait up to *timeout* seconds for the first item (posted by any process)."""
 
@@ -438,11 +493,56 @@ class Fetcher(Protocol):
         """Return *media* with its data (and what was learnt of type and name). Raises a `SendError`."""
 
 
+class Question(Struct, frozen=True):
+    """What of ours reached *address* since *at*? *id* is the `Outbound.id` of the message that is in doubt."""
+
+    id: str
+    address: str
+    at: int
+    handle: str = ""
+
+
+class Known(Struct, frozen=True):
+    """A message of ours as the platform knows it: its id there, its words, and what became of it."""
+
+    external_id: str
+    text: str
+    state: Literal["sent", "delivered", "read", "failed"] = "sent"
+    error: str = ""
+
+
+@runtime_checkable
+class Querier(Protocol):
+    """Optional: the platform tells afterwards what it took."""
+
+    async def query(self, question: Question) -> tuple[Known, ...] | None:
+        """Return all messages of ours that the question is about, oldest first; None if that is not certain.
+
+        A message that is left out here is sent again: say None rather than too little. Raises a `SendError`.
+        """
+
+
+@runtime_checkable
+class Forgetful(Protocol):
+    """Optional: the connector remembers something of its customers besides what it gives the hub."""
+
+    async def forget(self, address: str) -> None:
+        """Remove all that is remembered of *address*: the person is erased by law. Doing it twice changes nothing."""
+
+
 @runtime_checkable
 class Typist(Protocol):
     """Optional: the platform can show that somebody is typing."""
 
     async def typing(self, address: str, handle: str, *, on: bool) -> None: ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """Optional: a message costs more than itself."""
+
+    def segments(self, text: str) -> int:
+        """Return as how many messages the carrier counts *text*."""
 
 
 @runtime_checkable

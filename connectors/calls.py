@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from connectors.base import BadOptions, Rejected, Throttled, Uncertain, Unreachable
 
@@ -36,7 +37,7 @@ class Reply:
 async def call(
     http: aiohttp.ClientSession,
     method: str,
-    url: str,
+    url: str | URL,
     *,
     leaving: Callable[[], Awaitable[None]] | None = None,
     repeatable: bool = False,

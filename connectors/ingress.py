@@ -120,6 +120,9 @@ class Ingress:
             received = await receive.receive(call)
             if received.events:
                 await door.record(name, received.events)
+            if received.left is not None:
+                await door.shunt(name, received.left.body, received.left.error, described(call))
+                door.count(name, "shunted")
         except Unavailable as unavailable:
             return self._refuse(name, Refused(503, "unavailable", retry_after=unavailable.retry_after))
         except Unverified:

@@ -22,6 +22,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from connectors.base import BadOptions, Capabilities, Event, Kit, Message, Options, Outbound, Rejected, Sent
 from connectors.mail_addresses import ADDRESS
+from connectors.mail_auth import Authenticator
 from connectors.mail_compose import compose, recipient_of
 from connectors.mail_imap import Account, Entry, Lost, Mailbox, Refused, Timing, open_mailbox
 from connectors.mail_mime import Limits
@@ -107,7 +108,10 @@ class MailOptions(Options):
     """An e-mail channel. Without *smtp* it only receives.
 
     *backfill* ("12h", "1d", "2w") is how far back the very first start reads; without it, only mail
-    that arrives from then on.
+    that arrives from then on. *subaddress* separates the mailbox from a detail in an address ("" where the server
+    knows none). *authenticate* says whose signature is checked: that of answers to messages that carry a token, of
+    every mail, or of none. The verdicts of servers that call themselves one of *trusted_results* are believed.
+    *resolver* is the DNS server to ask (host:port), by default the machine's.
     """
 
     address: str
@@ -115,6 +119,10 @@ class MailOptions(Options):
     imap: Imap
     smtp: Smtp | None = None
     backfill: str = Field(default="", pattern=r"^(?:\d{1,4}[mhdw])?$")
+    subaddress: str = Field(default="+", pattern=r"^[-+_=.]?$")
+    authenticate: Literal["answers", "always", "never"] = "answers"
+    trusted_results: tuple[str, ...] = ()
+    resolver: str = Field(default="", pattern=r"^(?:[0-9a-fA-F.]+|\[[0-9a-fA-F:]+\])?(?::\d{1,5})?$")
 
     @field_validator("address")
     @classmethod
@@ -123,6 +131,9 @@ class MailOptions(Options):
             raise ValueError("not a mail address; expected name@host")
         ascii_address(value)
         return value.lower()
+
+
+MOST_CHOICES = 20
 
 
 class Cursor(Struct, frozen=True):
@@ -141,11 +152,16 @@ class Mail:
     capabilities: ClassVar[Capabilities] = Capabilities(
         media=frozenset({"image", "file", "voice", "video"}),
         media_limit=20 << 20,
+        media_total=20 << 20,  # in base64 28 MB: what common providers take
         mixed=True,
         html=True,
         receipts=frozenset({"delivered", "read", "failed"}),
         idempotent=True,
         threads=True,
+        reaches=frozenset({"mailto"}),
+        staff=True,
+        choices=MOST_CHOICES,
+        links_choices=True,
     )
 
     def __init__(self, options: MailOptions, kit: Kit, *, timing: Timing = Timing(), limits: Limits = Limits()) -> None:  # noqa: B008  # frozen
@@ -154,6 +170,7 @@ class Mail:
         self._timing = timing
         self._limits = limits
         self._submission: Submission | None = None
+        self._authenticator = Authenticator(options.resolver, options.trusted_results)
         self._seen: set[int] = set()
         self._tries: dict[int, int] = {}
         imap = options.imap
@@ -170,7 +187,7 @@ class Mail:
         What is wrong meanwhile stands in `trouble`.
         """
         failures = 0
-        async with Sandbox("connectors.mail_parse:work") as sandbox:
+        async with Sandbox("connectors.mail_parse:work") as sandbox, self._authenticator:
             while True:
                 try:
                     async with open_mailbox(self._account, self._context(self._options.imap), self._timing) as mailbox:
@@ -211,7 +228,7 @@ class Mail:
             handle = read_handle(message.handle)
         except msgspec.MsgspecError:
             raise Rejected("the conversation's handle is not one of a mail channel") from None
-        mail = await compose(message, handle, options.address, options.name)
+        mail = await compose(message, handle, options.address, options.name, options.subaddress)
         if self._submission is None:
             password, token = options.smtp.secrets()
             smtp = options.smtp
@@ -222,7 +239,7 @@ class Mail:
                 raise BadOptions(str(error)) from None
         own, recipient = ascii_address(options.address), recipient_of(message, handle)
         await self._submission.submit(mail, own, recipient, message.leaving, auto=message.auto)
-        identifier = our_id(message.id, options.address)
+        identifier = our_id(message.id, options.address, message.token)
         refs = chain([*handle.refs, *known_ids(message.refs)], [], identifier)
         subject = handle.subject or message.subject
         return Sent(identifier, handle=write_handle(msgspec.structs.replace(handle, refs=refs, subject=subject)))
@@ -277,8 +294,19 @@ class Mail:
         self._tries.clear()
         if raw is None:
             return None
-        event = await self._parse(sandbox, Job(raw, received, self._options.address, notice, self._limits))
-        return await self._told_apart(event) if isinstance(event, Message) else event
+        job = Job(raw, received, self._options.address, notice, self._options.subaddress, self._limits)
+        event = await self._parse(sandbox, job)
+        if not isinstance(event, Message):
+            return event
+        return await self._told_apart(await self._authenticated(event, raw, whole=not notice))
+
+    async def _authenticated(self, message: Message, raw: bytes, *, whole: bool) -> Message:
+        """Return *message* with what is known of its sender, where somebody may want to know."""
+        options = self._options
+        if options.authenticate == "never" or (options.authenticate == "answers" and not message.details.get("token")):
+            return message
+        verdict = await self._authenticator.examine(raw, message.address.removeprefix("mailto:"), whole=whole)
+        return msgspec.structs.replace(message, details={**message.details, "auth": msgspec.to_builtins(verdict)})
 
     def _unreadable(self, mailbox: Mailbox, entry: Entry, received: int) -> Message:
         identifier = f"uid:{mailbox.validity}.{entry.uid}"

@@ -17,7 +17,14 @@ ALWAYS_FILES = frozenset({
     "text/calendar", "text/x-vcard", "text/vcard", "text/csv", "text/xml", "text/x-amp-html", "text/rtf",
     "text/rfc822-headers",
 })  # fmt: skip
-NAMES = {"text/calendar": "invite.ics", "message/delivery-status": "report.txt", "text/rfc822-headers": "header.txt"}
+NAMES = {
+    "text/calendar": "invite.ics",
+    "message/delivery-status": "report.txt",
+    "text/rfc822-headers": "header.txt",
+    "message/rfc822-headers": "header.txt",
+}
+ENDINGS = {"image/jpg": ".jpg", "image/pjpeg": ".jpg", "image/x-png": ".png"}
+"""Types that no register knows, as mail programs write them."""
 RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
 UNSAFE = re.compile(r'[/\\:*?"<>|]')
 
@@ -26,7 +33,7 @@ def safe_name(name: str, kind: str, number: int) -> str:
     """Return a file name that can do no harm: no path, control or direction characters, at most 200 bytes."""
     name = UNSAFE.sub("_", line(name.replace("\\", "/").rpartition("/")[2], 1000)).strip(". ")
     if not name:
-        return f"attachment-{number}{mimetypes.guess_extension(kind) or '.bin'}"
+        return f"attachment-{number}{ENDINGS.get(kind) or mimetypes.guess_extension(kind) or '.bin'}"
     if RESERVED.match(name):
         name = "_" + name
     stem, dot, ending = name.rpartition(".")

@@ -36,6 +36,9 @@ CODECS = frozenset(codecs.lookup(name).name for name in (
 ESCAPED = frozenset({"hz", "utf-7", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "iso2022_jp", "iso2022_kr"})
 """Codecs in which bytes below 128 are not themselves."""
 
+MULTIBYTE = frozenset({"gb18030", "big5hkscs", "cp932", "cp949", "euc_jp"})
+"""Codecs in which a few words may happen to be valid UTF-8."""
+
 SAMPLE = 4096
 MOSTLY = 0.8
 
@@ -132,9 +135,10 @@ def _decode(data: bytes, name: str, *, thorough: bool) -> str:
         return data[3:].decode("utf-8", "replace")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and len(data) % 2 == 0:
         return data.decode("utf-16", "replace")
-    if name == "gb18030":
+    if name and name not in ESCAPED:
+        # Words in a charset of one byte per letter are never UTF-8 by chance.
         text = _strict(data, "utf-8")
-        if text is not None and _is_east_asian(text):
+        if text is not None and (name not in MULTIBYTE or _is_east_asian(text)):
             return text
     if name:
         text = _strict(data, name)
@@ -144,8 +148,9 @@ def _decode(data: bytes, name: str, *, thorough: bool) -> str:
             return text
     text = _strict(data, "utf-8")
     if text is None or (not _is_east_asian(text) and min(map(len, HIGH.findall(data[:SAMPLE])), default=0) >= 4):
-        # A few Chinese words in GBK ("谢谢") happen to be valid UTF-8, of other scripts.
-        text = _chinese(data) or text
+        # A few Chinese words in GBK ("谢谢") happen to be valid UTF-8, of other scripts. Words of those
+        # scripts hardly ever consist of everyday Chinese characters only.
+        text = _chinese(data, least=MOSTLY / 2 if text is None else 1.0) or text
     if text is None and thorough:
         text = _guess(data)
     return text if text is not None else _replaced(data)
@@ -160,9 +165,9 @@ def _strict(data: bytes, name: str) -> str | None:
 
 def _nearly(data: bytes, name: str) -> str | None:
     """Read *data* with a few replacements if it is otherwise good: damaged, or cut in the middle of a character."""
-    if name in ESCAPED:
-        return data.decode(name, "replace")
     text = data.decode(name, "replace")
+    if name.startswith(("utf-16", "utf-32")):
+        return text
     bad = text.count("\ufffd")
     good = sum(1 for letter in text[:SAMPLE] if letter > "\x7f") - bad
     return text if good > 0 and bad <= 1 + good // 50 else None
@@ -177,18 +182,21 @@ def _is_east_asian(text: str) -> bool:
     )
 
 
-def _chinese(data: bytes) -> str | None:
-    """Read *data* as GB 18030 or Big5 if it looks like Chinese, as Windows-1252 if it looks like a western language."""
+def _chinese(data: bytes, least: float) -> str | None:
+    """Read *data* as GB 18030 or Big5 if it looks like Chinese, as Windows-1252 if it looks like a western language.
+
+    *least* is the part of its letters that must be everyday characters.
+    """
     runs = HIGH.findall(data[:SAMPLE])
     if runs and all(len(run) == 1 for run in runs):
         return _strict(data, "cp1252") or data.decode("latin-1")
     simplified, traditional = _strict(data, "gb18030"), _strict(data, "big5hkscs")
     likely = _common(simplified, "gb2312", 0xB0, 0xD7), _common(traditional, "big5", 0xA4, 0xC6)
-    if simplified is not None and likely[0] >= MOSTLY and likely[0] >= likely[1]:
+    if simplified is not None and likely[0] >= max(MOSTLY, least) and likely[0] >= likely[1]:
         return simplified
-    if traditional is not None and likely[1] >= MOSTLY:
+    if traditional is not None and likely[1] >= max(MOSTLY, least):
         return traditional
-    return simplified if likely[0] >= MOSTLY / 2 else None
+    return simplified if likely[0] >= least else None
 
 
 def _common(text: str | None, name: str, first: int, last: int) -> float:

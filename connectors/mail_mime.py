@@ -21,6 +21,10 @@ PARAMETER = re.compile(rb'\s*([^=;\s"]{1,80})\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)',
 ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?")
 MEDIA_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,100}", re.ASCII)
+UNFOLDED = re.compile(rb"[\w.-]{1,40}\*?(?:\d{1,4}\*?)?=")
+BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+LOOKED_AT = 40
+"""Rows that show whether a text is in base64."""
 
 
 class TooComplex(ValueError):
@@ -76,7 +80,8 @@ class Part(Struct, frozen=True):
         """Return the body with its transfer encoding undone; what is damaged is read as far as it goes."""
         encoding = self.headers.text("content-transfer-encoding").partition(";")[0].strip()
         if encoding == "base64":
-            return unbase64(self.body)
+            # Some mailers promise base64 and send the words as they are.
+            return self.body if self.type.startswith("text/") and not _is_base64(self.body) else unbase64(self.body)
         if encoding == "quoted-printable":
             return binascii.a2b_qp(self.body)
         return self.body
@@ -109,6 +114,8 @@ def read_headers(raw: bytes, start: int, end: int, limits: Limits) -> tuple[Head
         name, colon, value = row.partition(b":")
         if row[0] in b" \t" and fields:
             fields[-1][1].append(row)
+        elif fields and UNFOLDED.match(row) and fields[-1][1][-1].rstrip().endswith(b";"):
+            fields[-1][1].append(b" " + row)  # a parameter on a row of its own, the blank before it forgotten
         elif colon and FIELD_NAME.fullmatch(name.rstrip()):
             fields.append((name.rstrip().decode("ascii").lower(), [value]))
         elif fields or not row.startswith((b"From ", b">From ")):
@@ -122,6 +129,9 @@ def read_headers(raw: bytes, start: int, end: int, limits: Limits) -> tuple[Head
 def read_value(raw: bytes, limits: Limits) -> tuple[str, dict[str, str]]:
     """Split a structured field into its value and parameters, RFC 2231 pieces joined. Raises `TooComplex`."""
     value, _, rest = raw.partition(b";")
+    words = value.split(None, 1)
+    if len(words) == 2 and b"=" in words[1]:  # no semicolon before the first parameter
+        value, rest = words[0], words[1] + b";" + rest
     pieces: dict[str, list[tuple[int, bool, bytes]]] = {}
     position = count = 0
     while position < len(rest):
@@ -143,8 +153,29 @@ def _unquote(raw: bytes) -> bytes:
     return ESCAPE.sub(rb"\1", raw[1:].removesuffix(b'"'))
 
 
+def _is_base64(body: bytes) -> bool:
+    """Tell whether *body* may be base64: its first paragraph looks like it, or most of its first rows do.
+
+    What stands behind does not count alone: lists and virus scanners add words below.
+    """
+    rows = [row.strip() for row in body[: LOOKED_AT * 1000].strip().split(b"\n", LOOKED_AT)]
+    first = rows[0]
+    alone = len(rows) == 1 or not rows[1]
+    if BASE64.fullmatch(first) and len(first) % 4 == 0 and (len(first) >= 20 or first.endswith(b"=") or alone):
+        return True
+    filled = [row.split() for row in rows if row]
+    good = sum(
+        1 for row in filled if all(BASE64.fullmatch(word) and (len(word) >= 20 or len(word) % 4 == 0) for word in row)
+    )
+    return 2 * good >= len(filled)
+
+
 def _assemble(pieces: list[tuple[int, bool, bytes]]) -> str:
-    """Join the pieces of one parameter; the form with a charset (RFC 2231) wins over the plain one for old readers."""
+    """Join the pieces of one parameter; the form with a charset (RFC 2231) wins over the plain one for old readers.
+
+    Of pieces that come twice the first counts.
+    """
+    pieces = list({piece[:2]: piece for piece in reversed(pieces)}.values())[::-1]
     encoded = [piece for piece in pieces if piece[1]]
     if not encoded:
         return decode_words(b"".join(value for _, _, value in sorted(pieces)))
@@ -177,7 +208,10 @@ class _Reader:
         headers, body = read_headers(self._raw, start, end, self._limits)
         kind, parameters = read_value(headers.first("content-type"), self._limits)
         disposition, named = read_value(headers.first("content-disposition"), self._limits)
-        kind = kind if MEDIA_TYPE.fullmatch(kind) else usual
+        filename = named.get("filename", "") or parameters.get("name", "")
+        if not MEDIA_TYPE.fullmatch(kind):
+            # A file whose type nobody can read is known by its name.
+            kind = "application/octet-stream" if filename and usual == "text/plain" else usual
         children = self._children(body, end, parameters.get("boundary", ""), kind, depth)
         if kind.startswith("multipart/") and not children:
             kind, parameters = "text/plain", {}  # its boundary never comes: show what there is
@@ -186,7 +220,7 @@ class _Reader:
             type=kind,
             parameters=parameters,
             disposition=disposition,
-            filename=named.get("filename", "") or parameters.get("name", ""),
+            filename=filename,
             cid=headers.first("content-id").decode("ascii", "replace").strip().strip("<>"),
             body=b"" if children else self._raw[body:end],
             parts=children,
@@ -218,8 +252,10 @@ class _Reader:
                 if tail in (b"", b"--"):  # else it is the delimiter of a longer boundary
                     if begin >= 0:
                         spans.append((begin, max(begin, found - (2 if raw[found - 2 : found] == b"\r\n" else 1))))
+                    # What comes behind the last delimiter counts if more parts do: some mailers use
+                    # the boundary of an inner multipart for the outer one too.
                     begin = -1 if tail else min(stop + 1, end)
-                    if tail or len(spans) > self._limits.parts:
+                    if len(spans) > self._limits.parts:
                         break
             found = raw.find(delimiter, after, end)
         if begin >= 0:

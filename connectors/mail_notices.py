@@ -23,19 +23,19 @@ DAEMONS = re.compile(r"(?:mailer-daemon|postmaster|mail-daemon|mdaemon|bounces?)
 
 ANSWERS = re.compile(
     r"\s*\[?(?:自动回复|自動回覆|自动答复|自動回復|系统自动回复|休假|外出|不在办公室|automatic reply|auto[- ]?reply|"
-    r"auto[- ]?response|autoreply|out of (?:the )?office|ooo)\]?\s*(?:[:：]|$|/)",
+    r"auto[- ]?response|autoreply|out of (?:the )?office|ooo|(?-i:AUTO)(?=:))\]?\s*(?:[:：]|$|/)",
     re.IGNORECASE,
 )
 BOUNCES = re.compile(
     r"系统退信|退信|邮件被退回|投递失败|投遞失敗|未送达|未送達|无法送达|无法投递|退件|undeliver|returned mail|"
-    r"delivery (?:status notification|failure|has failed)|mail delivery (?:failed|system)|"
-    r"failure notice|delivery failed",
+    r"delivery (?:status notification(?!\s*\(delay)|failure|has failed)|mail delivery (?:failed|system)|"
+    r"failure notice|delivery failed|non-?\s?delivery|mail delivery problem",
     re.IGNORECASE,
 )
 
 AUTOMATIC_FIELDS = (
     "x-autoreply", "x-autorespond", "x-autoresponse", "x-autoreply-from", "x-mail-autoreply", "x-auto-reply",
-    "list-id", "list-unsubscribe", "list-post", "list-help", "list-subscribe", "list-archive", "feedback-id",
+    "list-id", "list-unsubscribe", "list-post", "list-help", "list-subscribe", "list-archive",
 )  # fmt: skip
 
 STATES = {"failed": "failed", "delivered": "delivered"}
@@ -49,8 +49,9 @@ def is_automatic(headers: Headers, sender: str, subject: str) -> bool:
         return True
     if headers.text("precedence") in ("bulk", "junk", "list", "auto_reply", "auto-reply"):
         return True
+    # Whoever wants no delivery or read receipts (DR, NDR, RN, NRN) may be a person (MS-OXCMAIL §2.2.3.2.14).
     suppress = {word.strip() for word in headers.text("x-auto-response-suppress").split(",")}
-    if suppress & {"all", "oof", "autoreply", "dr", "rn", "nrn"}:
+    if suppress & {"all", "oof", "autoreply"}:
         return True
     if any(headers.first(name) for name in AUTOMATIC_FIELDS):
         return True
@@ -84,17 +85,19 @@ def read_report(mail: Part, own: str, at: int, limits: Limits) -> Receipt | Igno
     return Ignored(identifier + " report", "delivery delayed" if "delayed" in actions else "delivery report")
 
 
-def read_bounce(headers: Headers, sender: str, subject: str, text: str, *, own: str, at: int) -> Receipt | None:
+def read_bounce(
+    mail: Part, sender: str, subject: str, text: str, *, own: str, at: int, limits: Limits
+) -> Receipt | None:
     """Return the failure that a bounce without the standard form reports, if it names a mail that we sent as *own*.
 
-    Only a mail daemon is believed, and only when its subject says so.
+    The name may stand in its header, in its *text*, or in the returned mail that it brings. Only a mail
+    daemon is believed, and only when its subject says so.
     """
     if not (DAEMONS.match(sender) and BOUNCES.search(subject)):
         return None
-    threads = b" ".join(
-        (headers.first("in-reply-to"), headers.first("references"), headers.first("x-failed-message-id"))
-    )
-    identifier = find_ours(threads[:20_000].decode("ascii", "replace") + " " + text, own)
+    threads = [mail.headers.first(name) for name in ("in-reply-to", "references", "x-failed-message-id")]
+    texts = [*(value[:20_000].decode("ascii", "replace") for value in threads), text, *_returned(mail, limits)]
+    identifier = find_ours(" ".join(texts), own)
     return Receipt(identifier, "failed", at, "the recipient's mail system sent it back") if identifier else None
 
 
@@ -104,7 +107,14 @@ def _is_status(kind: str) -> bool:
 
 def _original(mail: Part, status: bytes, own: str, limits: Limits) -> str:
     """Find our Message-ID in a report: in its own fields, in the returned mail or header, or in what it answers."""
-    texts = [" ".join(_values(status, "original-message-id"))]
+    texts = [" ".join(_values(status, "original-message-id")), *_returned(mail, limits)]
+    texts += [mail.headers.first(name).decode("ascii", "replace") for name in ("in-reply-to", "references")]
+    return next((found for found in (find_ours(text[:20_000], own) for text in texts) if found), "")
+
+
+def _returned(mail: Part, limits: Limits) -> list[str]:
+    """Return the Message-IDs of the mails that *mail* brings, whole or as their headers."""
+    found: list[str] = []
     for part in mail.parts:
         if part.type in ("message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "message/global"):
             content = part.content()
@@ -112,9 +122,8 @@ def _original(mail: Part, status: bytes, own: str, limits: Limits) -> str:
                 returned, _ = read_headers(content, 0, len(content), limits)
             except TooComplex:
                 continue
-            texts.append(returned.first("message-id").decode("ascii", "replace"))
-    texts += [mail.headers.first(name).decode("ascii", "replace") for name in ("in-reply-to", "references")]
-    return next((found for found in (find_ours(text[:20_000], own) for text in texts) if found), "")
+            found.append(returned.first("message-id")[:1000].decode("ascii", "replace"))
+    return found
 
 
 def _reason(body: bytes) -> str:

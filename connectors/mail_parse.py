@@ -21,7 +21,7 @@ from connectors.mail_charset import decode, decode_words, line
 from connectors.mail_mime import Headers, Limits, TooComplex, read
 from connectors.mail_notices import is_automatic, read_bounce, read_report
 from connectors.mail_quotes import split
-from connectors.mail_thread import Handle, chain, external_id, find_ours, message_id, read_ids, write_handle
+from connectors.mail_thread import Handle, chain, external_id, find_ours, message_id, read_ids, read_token, write_handle
 
 NOBODY = "nobody@invalid"
 """Stands for a sender who gave no address (RFC 2606 §2: .invalid never exists)."""
@@ -40,13 +40,15 @@ Parsed = Message | Receipt | Ignored
 class Job(Struct, frozen=True):
     """One mail for `work`: its bytes, when the server received it (ms since 1970 UTC), the channel's own address.
 
-    *notice* stands in the place of the text of a mail of which *raw* is only the header.
+    *notice* stands in the place of the text of a mail of which *raw* is only the header. *separator* stands
+    between the mailbox and a detail of it, "" where the server knows no such addresses.
     """
 
     raw: bytes
     received: int
     own: str
     notice: str = ""
+    separator: str = "+"
     limits: Limits = Limits()
 
 
@@ -54,13 +56,28 @@ def work(request: bytes) -> bytes:
     """Parse the `Job` in *request* (msgpack) and return its event (msgpack); too complex a mail comes back salvaged."""
     job = msgspec.msgpack.decode(request, type=Job)
     try:
-        event = parse(job.raw, received=job.received, own=job.own, notice=job.notice, limits=job.limits)
+        event = parse(
+            job.raw,
+            received=job.received,
+            own=job.own,
+            notice=job.notice,
+            separator=job.separator,
+            limits=job.limits,
+        )
     except TooComplex as error:
         event = salvage(job.raw, received=job.received, own=job.own, reason=str(error))
     return msgspec.msgpack.encode(event)
 
 
-def parse(raw: bytes, *, received: int, own: str, notice: str = "", limits: Limits = Limits()) -> Parsed:  # noqa: B008  # frozen
+def parse(
+    raw: bytes,
+    *,
+    received: int,
+    own: str,
+    notice: str = "",
+    separator: str = "+",
+    limits: Limits = Limits(),  # noqa: B008  # frozen
+) -> Parsed:
     """Return what the mail *raw* means to the channel whose address is *own*. Raises `TooComplex`."""
     mail = read(raw, limits)
     headers = mail.headers
@@ -76,12 +93,16 @@ def parse(raw: bytes, *, received: int, own: str, notice: str = "", limits: Limi
     subject = line(decode_words(headers.first("subject"), hint))
     body = Body(limits)
     body.read(mail)
-    text, quoted = split(body.text(), subject)
-    bounce = read_bounce(headers, sender.address, subject, f"{text} {quoted}", own=own, at=at)
+    # A report tells of a mail in the words of a quote, but all of it is news.
+    text, quoted = (body.text(), "") if mail.type == "multipart/report" else split(body.text(), subject)
+    bounce = read_bounce(mail, sender.address, subject, f"{text} {quoted}", own=own, at=at, limits=limits)
     if bounce is not None:
         return bounce
     details = _details(headers, limits, hint) | {"quoted": quoted, "partial": bool(notice), "form": form}
     references, answered = read_ids(headers.first("references")), read_ids(headers.first("in-reply-to"))
+    details["token"] = read_token(
+        (*details["to"], *details["cc"]), [*reversed(answered), *reversed(references)], own, separator
+    )
     media = body.media()
     return Message(
         external_id=external_id(raw, identifier),

@@ -75,7 +75,7 @@ def split(text: str, subject: str = "") -> tuple[str, str]:
             return text, ""
         after = _after_heading(rows, number)
         if after and _only_history(row, rows[after:]):
-            return _cut(text, rows, number)
+            return _cut(text, rows, _first_marked(rows, number))
     return text, ""
 
 
@@ -150,11 +150,29 @@ def _continues(row: str, found: list[str]) -> bool:
 
 
 def _only_history(heading: str, rest: list[str]) -> bool:
-    """Tell whether nothing in *rest* can be the customer's: all of it carries quote marks, or none of it does."""
-    marked = [row.lstrip().startswith(">") for row in rest if row.strip()]
-    if heading.lstrip().startswith(">"):
+    """Tell whether nothing in *rest* can be the customer's: all of it carries quote marks, or none of it does.
+
+    Marks further down may be those of an older quote, with its own introduction: "Li Lei wrote:".
+    """
+    filled = [row for row in rest if row.strip()]
+    marked = [_marked(row) for row in filled]
+    if _marked(heading):
         return all(marked)
-    return all(marked) or not any(marked)
+    if all(marked) or not any(marked):
+        return True
+    first = marked.index(True)
+    return first > 0 and filled[first - 1].rstrip().endswith((":", "："))
+
+
+def _marked(row: str) -> bool:
+    return row.lstrip().startswith(">")
+
+
+def _first_marked(rows: list[str], number: int) -> int:
+    """Return where the run of rows with quote marks begins in which *number* stands: old Hotmail puts Subject first."""
+    while number and _marked(rows[number]) and _marked(rows[number - 1]):
+        number -= 1
+    return number
 
 
 def _cut(text: str, rows: list[str], number: int) -> tuple[str, str]:

@@ -9,9 +9,13 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
-MESSAGE_ID = re.compile(r"<([^<>]{1,900})>")
+MESSAGE_ID = re.compile(r"<([^<>]{1,900})>|([^\s<>,;]+)")
+BARE = re.compile(r"[^\s<>@\"()]{1,400}@[^\s<>@\"()]{1,400}")
 SAFE = re.compile(r"[A-Za-z0-9._-]{1,100}")
 REPLY = re.compile(r"\s*(?:re|回复|回覆|答复|答覆)\s*(?:\[\d+\])?\s*[:：]", re.IGNORECASE)
+MARK = ".r."
+WORD = "r."
+LONGEST_LOCAL = 64
 KEPT = 20
 """References kept in a thread: the first and the latest (RFC 5322 asks for all, mail servers cap the line)."""
 
@@ -40,9 +44,14 @@ def read_handle(text: str) -> Handle:
 
 
 def read_ids(raw: bytes) -> list[str]:
-    """Return the Message-IDs of a header value in their order, without the blanks that folding left in them."""
-    text = raw[:20_000].decode("utf-8", "replace")
-    ids = ["<" + re.sub(r"\s", "", inner) + ">" for inner in MESSAGE_ID.findall(text)]
+    """Return the Message-IDs of a header value in their order, without the blanks that folding left in them.
+
+    Alimail leaves the brackets out. An id without them counts where nothing but ids stands in the field:
+    elsewhere it may be the address in "Message from a@b.cn of Friday".
+    """
+    found = MESSAGE_ID.findall(raw[:20_000].decode("utf-8", "replace"))
+    plain = all(BARE.fullmatch(bare) for _, bare in found if bare)
+    ids = ["<" + re.sub(r"\s", "", inner or bare) + ">" for inner, bare in found if inner or plain]
     return [found for found in dict.fromkeys(ids) if len(found) > 2]
 
 
@@ -59,10 +68,37 @@ def external_id(raw: bytes, identifier: str) -> str:
     return identifier or "sha256:" + hashlib.sha256(raw).hexdigest()[:40]
 
 
-def our_id(outbound_id: str, address: str) -> str:
-    """Return the Message-ID for a message of ours: the same for every attempt, so that a copy is recognised."""
+def our_id(outbound_id: str, address: str, token: str = "") -> str:
+    """Return the Message-ID for a message of ours: the same for every attempt, so that a copy is recognised.
+
+    A *token* in it comes back with every answer, also where the server knows no subaddresses.
+    """
     local = outbound_id if SAFE.fullmatch(outbound_id) else hashlib.sha256(outbound_id.encode()).hexdigest()[:40]
-    return f"<hl-{local}@{domain(address)}>"
+    return f"<hl-{local}{MARK}{token}@{domain(address)}>" if token else f"<hl-{local}@{domain(address)}>"
+
+
+def subaddress(address: str, separator: str, token: str) -> str:
+    """Return *address* with *token* in its local part (RFC 5233), "" if it would be longer than RFC 5321 allows."""
+    local, _, host = address.rpartition("@")
+    marked = f"{local}{separator}{WORD}{token}"
+    return f"{marked}@{host}" if separator and token and len(marked) <= LONGEST_LOCAL else ""
+
+
+def read_token(recipients: Iterable[str], refs: Iterable[str], own: str, separator: str) -> str:
+    """Return the token that a mail to *recipients* in answer to *refs* carries, "" if there is none.
+
+    *own* is the channel's address; what was sent from elsewhere, or to somebody else, is none of ours.
+    """
+    local, _, host = own.rpartition("@")
+    if separator:
+        mine = re.compile(
+            rf"{re.escape(local)}{re.escape(separator)}{re.escape(WORD)}([a-z0-9]{{8,60}})@{re.escape(host)}"
+        )
+        for one in recipients:
+            if match := mine.fullmatch(one.lower()):
+                return match[1]
+    ours = re.compile(rf"<hl-[A-Za-z0-9._-]+{re.escape(MARK)}([a-z0-9]{{8,60}})@{re.escape(domain(own))}>")
+    return next((match[1] for one in refs if (match := ours.fullmatch(one))), "")
 
 
 def find_ours(text: str, address: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.base import Echo, Malformed, Media, Memory, Message, MessageType
+from connectors.base import Echo, Malformed, Media, Memory, Message, MessageType, Window
 from connectors.tokens import Grant
 
 SAFE_INTEGER = 2**53
@@ -140,15 +140,18 @@ def said(
     media: tuple[Media, ...] = (),
     author: str = "",
     details: dict[str, Any] | None = None,
+    window: Window | None = None,
 ) -> Message | Echo:
     """Return what a push reports as said: marketplaces push our *own* side's messages too, and those are echoes.
 
-    *address* is the customer's in both cases.
+    *address* is the customer's in both cases. *window* is the right to answer that a customer's message grants.
     """
     known = details or {}
     if own:
         return Echo(external_id, address, at, text, type, media, author=author, handle=handle, details=known)
-    return Message(external_id, address, at, text, type, name=author, media=media, handle=handle, details=known)
+    return Message(
+        external_id, address, at, text, type, name=author, media=media, handle=handle, window=window, details=known
+    )
 
 
 @dataclass(slots=True)

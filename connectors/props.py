@@ -76,6 +76,10 @@ class InMemory:
             self._changed.notify_all()
             return self._last[box]
 
+    async def empty(self, box: str) -> None:
+        async with self._changed:
+            self._boxes.pop(box, None)
+
     async def read(self, box: str, after: int) -> list[tuple[int, str]]:
         return [(position, item) for position, _, item in self._live(box) if position > after]
 

@@ -18,11 +18,14 @@ GROUP = "huiliu.connectors"
 OURS = "huiliu"
 
 BUILT_IN: Mapping[str, str] = {
+    "aliyun-sms": "connectors.aliyun:AliyunSms",
     "email": "connectors.mail:Mail",
     "tiktok-shop": "connectors.tiktok:TikTokShop",
     "twilio-sms": "connectors.twilio:TwilioSms",
     "webchat": "connectors.webchat:WebChat",
     "wechat": "connectors.wechat:WeChat",
+    "wecom-app": "connectors.wecom_app:WeComApp",
+    "wecom-robot": "connectors.wecom_robot:WeComRobot",
 }
 
 

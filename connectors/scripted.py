@@ -17,8 +17,11 @@ from aiohttp import web
 
 from connectors.props import Leaving
 
-PATIENCE = 0.4
+PATIENCE = 10.0
 """Seconds after which a request of a test kit gives up, whatever limit the connector asks for."""
+
+HUNG = 0.05
+"""Seconds that are left to a request when the scripted platform has begun to hang: then nothing is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Platform:
         self.leaving = leaving or Leaving()
         self.requests: list[Request] = []
         self.url = ""
+        self.waiting: set[asyncio.Timeout] = set()
         self._closing = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -94,6 +98,8 @@ class Platform:
             await half.prepare(request)
             await half.write(b'{"half": ')
         if reply is Fault.HANG:
+            for limit in self.waiting:
+                limit.reschedule(asyncio.get_running_loop().time() + HUNG)
             await self._closing.wait()
         if request.transport is not None:
             request.transport.abort()
@@ -101,12 +107,19 @@ class Platform:
 
 
 @contextlib.asynccontextmanager
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a session that waits at most `PATIENCE` for an answer, so that hanging platforms do not make slow tests."""
+async def session(platform: Platform) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open a session for *platform* that gives a request up as soon as it hangs there, so that no test waits for that.
+
+    A request that takes long for other reasons has `PATIENCE`.
+    """
 
     async def hurry(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        async with asyncio.timeout(PATIENCE):
-            return await handler(request)
+        async with asyncio.timeout(PATIENCE) as limit:
+            platform.waiting.add(limit)
+            try:
+                return await handler(request)
+            finally:
+                platform.waiting.discard(limit)
 
     async with aiohttp.ClientSession(middlewares=(hurry,)) as http:
         yield http

@@ -102,10 +102,15 @@ def choice(text: str) -> Literal["opt_out", "opt_in"] | None:
     Carriers' English keywords (CTIA) and what Chinese senders must offer ("回T退订", "TD"); case,
     width and punctuation do not matter. "Stop sending me the wrong size" is a message like any other.
     """
-    word = re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text)).casefold()
+    word = keyword(text)
     if word in LEAVE:
         return "opt_out"
     return "opt_in" if word in RETURN else None
+
+
+def keyword(text: str) -> str:
+    """Return *text* as keywords are compared: without case, width, blanks and punctuation."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text)).casefold()
 
 
 def notice(message: Message, name: Literal["opt_out", "opt_in"] | None = None) -> Notice | None:

@@ -6,6 +6,7 @@ and 202606, "Upload Buyer Messages Image" 202309, "Refresh token".
 
 from __future__ import annotations
 
+import io
 import mimetypes
 import re
 from typing import Any, ClassVar
@@ -32,7 +33,7 @@ from connectors.base import (
 from connectors.calls import call as request
 from connectors.marketplace import Counterparts, identifier, matches, sign_push
 from connectors.tiktok_api import Api, Request
-from connectors.tiktok_events import addressed, parse
+from connectors.tiktok_events import WINDOW, addressed, parse
 from connectors.tiktok_options import TikTokOptions
 
 TEXT_LIMIT = 2000
@@ -47,7 +48,11 @@ class TikTokShop:
     kind: ClassVar[str] = "tiktok-shop"
     Options: ClassVar[type[base.Options]] = TikTokOptions
     capabilities: ClassVar[Capabilities] = Capabilities(
-        text_limit=TEXT_LIMIT, media=frozenset({"image"}), media_limit=IMAGE_LIMIT
+        text_limit=TEXT_LIMIT,
+        media=frozenset({"image"}),
+        media_limit=IMAGE_LIMIT,
+        window=WINDOW,
+        links=False,
     )
 
     def __init__(self, options: TikTokOptions, kit: Kit) -> None:
@@ -107,7 +112,8 @@ class TikTokShop:
 
         def form() -> aiohttp.FormData:
             fields = aiohttp.FormData()
-            fields.add_field("data", data, filename=media.name or "image", content_type=media.type)
+            # As a stream: aiohttp copies large bytes in one go, during which nobody else is served, and warns of it.
+            fields.add_field("data", io.BytesIO(data), filename=media.name or "image", content_type=media.type)
             return fields
 
         image = await self._api.ask(Request("POST", "/customer_service/202309/images/upload", form=form))

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.base import Echo, Event, Ignored, Malformed, Media, MessageType, Notice
+from connectors.base import Echo, Event, Ignored, Malformed, Media, MessageType, Notice, Window
 from connectors.marketplace import decode, identifier, milliseconds, moment, said, unwrap
 
 TOPICS = {
@@ -47,6 +47,10 @@ NOTICES = {
 }
 
 OWN = frozenset({"SHOP", "CUSTOMER_SERVICE", "ROBOT"})
+
+WINDOW = Window(30 * 24 * 3600)
+"""A chat lets the shop write for so long ("can_send_message" of "Get Conversations"). An order or a return lets it
+write longer, of which pushes say nothing."""
 
 UNHEARD = "tiktok-conversation:"
 """Scheme of the address of a buyer whom the push does not name: the conversation stands for the buyer."""
@@ -117,6 +121,7 @@ def _message(data: dict[str, Any], sent: int) -> Event:
         media=media,
         author=_text(sender.get("nickname")) or ("" if role == "BUYER" else role.lower()),
         details=details,
+        window=WINDOW,
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import ClassVar, Literal, NamedTuple, Self, cast
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import msgspec
@@ -21,12 +22,14 @@ from connectors.base import (
     Event,
     Ignored,
     Kit,
+    Known,
     Malformed,
     Media,
     Message,
     MessageType,
     Options,
     Outbound,
+    Question,
     Receipt,
     Received,
     Rejected,
@@ -35,6 +38,7 @@ from connectors.base import (
     Sent,
     Throttled,
     Uncertain,
+    Unreachable,
     WebhookCall,
     WindowClosed,
     media_family,
@@ -81,6 +85,7 @@ CODES: Mapping[str, Code] = {
     "21212": Code(BadOptions, "the sender's number is not valid"),
     "21217": Code(Rejected, "the recipient's number is not valid"),
     "21408": Code(BadOptions, "the account may not send to this country"),
+    "21601": Code(BadOptions, "the sender's number cannot send SMS"),
     "21603": Code(BadOptions, "no sender is given"),
     "21606": Code(BadOptions, "the sender's number cannot send SMS"),
     "21608": Code(Rejected, "a trial account may only send to verified numbers"),
@@ -96,7 +101,10 @@ CODES: Mapping[str, Code] = {
     "21635": Code(Rejected, "the recipient's number is a landline"),
     "21659": Code(BadOptions, "the sender's number is not Twilio's"),
     "21660": Code(BadOptions, "the sender's number belongs to another account"),
+    "21661": Code(BadOptions, "the sender's number cannot send SMS"),
     "21701": Code(BadOptions, "the messaging service does not exist"),
+    "21702": Code(Unreachable, "the messaging service is not available just now"),
+    "21704": Code(BadOptions, "the messaging service has no numbers"),
     "21705": Code(BadOptions, "the messaging service cannot be used"),
     "30001": Code(Throttled, "the queue overflowed"),
     "30002": Code(BadOptions, "the account is suspended"),
@@ -106,12 +114,16 @@ CODES: Mapping[str, Code] = {
     "30006": Code(Rejected, "a landline, or the carrier cannot be reached"),
     "30007": Code(Rejected, "the carrier filtered the message"),
     "30008": Code(Rejected, "the carrier gives no reason"),
+    "63007": Code(BadOptions, "the sender is set up for no such channel, or not for this account"),
     "63016": Code(WindowClosed, "the reply window is closed; only a template may be sent"),
 }
 """Error codes (twilio.com/docs/api/errors), in answers and in status callbacks. Any other goes by the HTTP status."""
 
 AGAIN = "#rc=5&rp=ct,rt,5xx"
 """Makes Twilio call again up to 5 times while we cannot be reached or answer 5xx (webhooks-connection-overrides)."""
+
+PAGES = 4
+"""How far back the list of messages to one number is read."""
 
 FULL_QUEUE = 60.0
 """Seconds to wait when Twilio's own queue is full and it does not say for how long."""
@@ -169,6 +181,31 @@ class Created(msgspec.Struct, frozen=True):
     sid: str
 
 
+class Listed(msgspec.Struct, frozen=True):
+    """A message in Twilio's list."""
+
+    sid: str
+    date_created: str
+    direction: str = ""
+    body: str | None = ""
+    status: str = ""
+    error_code: int | None = None
+
+    def known(self) -> Known:
+        """Return it as the hub knows messages."""
+        state = STATUSES.get(self.status) or "sent"
+        return Known(
+            self.sid, self.body or "", state, _reason(self.status, str(self.error_code)) if state == "failed" else ""
+        )
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of that list."""
+
+    messages: tuple[Listed, ...]
+    next_page_uri: str | None = None
+
+
 class Failed(msgspec.Struct, frozen=True):
     """What Twilio answers otherwise; its message is not kept, for it names the customer's number."""
 
@@ -186,8 +223,12 @@ class TwilioSms:
         text_unit="utf16",
         media=frozenset({"image", "file", "voice", "video"}),
         media_limit=5 << 20,
+        media_total=5 << 20,  # "Accepted Content Types for Media": 5 MB for all of one message
+        media_count=10,
         mixed=True,
         receipts=frozenset({"sent", "delivered", "read", "failed"}),
+        reaches=frozenset({"tel"}),
+        staff=True,
     )
 
     def __init__(self, options: TwilioOptions, kit: Kit) -> None:
@@ -220,8 +261,46 @@ class TwilioSms:
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise Uncertain("Twilio accepted the message but its answer has no sid") from None
 
+    async def query(self, question: Question) -> tuple[Known, ...] | None:
+        """Read Twilio's own list of what went to a number, newest first.
+
+        See "Read multiple Message resources" at twilio.com/docs/messaging/api/message-resource. Its filter by date
+        looks at when a message left Twilio's queue, so that it hides those that have not.
+        """
+        to, (name, sender) = self._ends(question.address, question.handle)
+        fields = {"To": to, "PageSize": "50"} | ({"From": sender} if name == "From" else {})
+        path = f"/2010-04-01/Accounts/{self._options.account_sid}/Messages.json?{urlencode(fields)}"
+        found: list[Known] = []
+        for _ in range(PAGES):
+            reply = await call(
+                self._kit.http,
+                "GET",
+                f"{self._options.api_base}{path}",
+                repeatable=True,
+                headers=self._credentials(),
+            )
+            try:
+                page = msgspec.json.decode(reply.body, type=Page)
+                times = [parsedate_to_datetime(one.date_created).timestamp() * 1000 for one in page.messages]
+            except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+                return None
+            for one, created in zip(page.messages, times, strict=True):
+                if created >= question.at and one.direction.startswith("outbound"):
+                    found.append(one.known())
+            if not page.next_page_uri or any(created < question.at for created in times):
+                return tuple(reversed(found))
+            path = page.next_page_uri
+        return None
+
+    def segments(self, text: str) -> int:
+        """Return how many SMS the carrier bills for *text*."""
+        return sms.segments(text).count
+
     async def fetch(self, media: Media) -> Media:
-        """Download a file of an MMS. Credentials go to Twilio's API only, not to where it redirects."""
+        """Download a file of an MMS. Credentials go to Twilio's API only, not to where it redirects.
+
+        A file may not be there in the first seconds after the call that tells of it, and is asked for again then.
+        """
         url = _url(media.ref)
         if not self._is_api(url):
             raise Rejected("the attachment's address is not Twilio's")
@@ -231,11 +310,13 @@ class TwilioSms:
                 "GET",
                 str(url),
                 repeatable=True,
-                see=frozenset({301, 302, 303, 307, 308}),
+                see=frozenset({301, 302, 303, 307, 308, 404}),
                 headers=self._credentials() if self._is_api(url) else {},
             )
             if reply.status < 300:
                 return _complete(media, reply)
+            if reply.status == 404:
+                raise Unreachable("the attachment is not there, or not yet", code="404")
             url = _url(reply.headers.get("Location", ""), url)
             if not (self._is_api(url) or self._is_store(url)):
                 raise Rejected("the attachment's address leads away from Twilio")
@@ -250,7 +331,7 @@ class TwilioSms:
             raise Rejected("the attachment has no public address; Twilio fetches attachments itself")
         if not (message.text or message.media):
             raise Rejected("the message is empty", code="21619")
-        to, sender = self._ends(message)
+        to, sender = self._ends(message.address, message.handle)
         form = [("To", to), sender]
         if message.text:
             form.append(("Body", message.text))
@@ -259,16 +340,16 @@ class TwilioSms:
             form.append(("StatusCallback", f"{self._kit.public_url}/hooks/{self._kit.channel}{AGAIN}"))
         return form
 
-    def _ends(self, message: Outbound) -> tuple[str, tuple[str, str]]:
+    def _ends(self, address: str, handle: str) -> tuple[str, tuple[str, str]]:
         """Return To, and the field that names the sender."""
-        scheme = message.address.partition(":")[0]
+        scheme = address.partition(":")[0]
         try:
-            to = message.address if scheme in OTHER_SCHEMES else sms.number(message.address)
+            to = address if scheme in OTHER_SCHEMES else sms.number(address)
         except ValueError as error:
             raise Rejected(str(error)) from None
         if self._options.messaging_service_sid is not None:
             return to, ("MessagingServiceSid", self._options.messaging_service_sid)
-        sender = message.handle or self._options.from_number or ""
+        sender = handle or self._options.from_number or ""
         if scheme in OTHER_SCHEMES and ":" not in sender:
             sender = f"{scheme}:{sender}"
         return to, ("From", sender)
@@ -332,12 +413,13 @@ def _message(sid: str, fields: Mapping[str, str], now: int, region: str) -> Mess
     except ValueError as error:
         raise Malformed(f"From is {error}") from None
     media = _media(fields)
+    kind = _type(fields, media)
     return Message(
         external_id=sid,
         address=address,
         at=now,
-        text=fields.get("Body", ""),
-        type=_type(fields, media),
+        text=fields.get("Body") or (_place(fields) if kind == "location" else ""),
+        type=kind,
         name=fields.get("ProfileName", ""),
         media=media,
         handle=fields.get("To", ""),
@@ -363,6 +445,11 @@ def _type(fields: Mapping[str, str], media: tuple[Media, ...]) -> MessageType:
         families: dict[str, MessageType] = {"image": "image", "voice": "voice", "video": "video"}
         return families.get(media_family(media[0].type), "file")
     return "location" if fields.get("Latitude") and fields.get("Longitude") else "text"
+
+
+def _place(fields: Mapping[str, str]) -> str:
+    """Return what a location is called; its coordinates are in the details."""
+    return "\n".join(dict.fromkeys(filter(None, (fields.get("Label"), fields.get("Address")))))
 
 
 def _opted(kind: str) -> Literal["opt_out", "opt_in"] | None:

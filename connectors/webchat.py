@@ -7,6 +7,7 @@ says nothing about durability; only the answer to the frame does.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import AsyncIterator
 from typing import Any, ClassVar, Literal
@@ -54,6 +55,7 @@ TEXT_LIMIT = 4000
 """Characters of one message, both ways."""
 
 FRAME_LIMIT = 64 << 10
+MOST_CHOICES = 12
 KEEP = 30 * 86_400
 """Seconds for which a conversation waits for its visitor after the last message."""
 
@@ -79,6 +81,7 @@ class WebChat:
         mixed=True,
         receipts=frozenset({"delivered", "read"}),
         idempotent=True,
+        choices=MOST_CHOICES,
     )
 
     def __init__(self, options: WebChatOptions, kit: Kit) -> None:
@@ -133,10 +136,16 @@ class WebChat:
         if not all(media.url.startswith(("https://", "http://", "/")) for media in message.media):
             raise Rejected("a web chat can show a file only by a public address, and this one has none")
         media = tuple({"name": one.name, "type": one.type, "size": one.size, "url": one.url} for one in message.media)
-        item = Item(message.id, message.at, message.text, author=message.author, media=media)
+        choices = tuple({"id": one.id, "label": one.label} for one in message.choices)
+        item = Item(message.id, message.at, message.text, author=message.author, media=media, choices=choices)
         await message.leaving()
         await self._post(box, f"out:{message.id}", item)
         return Sent(external_id=message.id)
+
+    async def forget(self, address: str) -> None:
+        """Remove what the visitor's page would show of the chat."""
+        if address.startswith(SCHEME):
+            await self._kit.memory.empty(_box(_visitor(address)))
 
     async def typing(self, address: str, handle: str, *, on: bool) -> None:  # noqa: ARG002  # handles are not used here
         """Show or hide "is typing" on the visitor's page; at most one hint in four seconds is kept."""
@@ -165,8 +174,8 @@ class WebChat:
             return _error(frame.id, "empty")
         if len(text) > TEXT_LIMIT:
             return _error(frame.id, "too_long")
-        await self._post(_box(visitor.id), f"in:{frame.id}", Item(frame.id, now, text, own=True))
-        return Received((_message(visitor, frame.id, now, text=text),), _ack(id=frame.id))
+        await self._post(_box(visitor.id), f"in:{frame.id}", Item(frame.id, now, text, own=True, choice=frame.choice))
+        return Received((_message(visitor, frame.id, now, text=text, choice=frame.choice),), _ack(id=frame.id))
 
     async def _file(self, visitor: Visitor, call: WebhookCall) -> Received:
         upload = parse_upload(call.query)
@@ -206,10 +215,15 @@ class WebChat:
         return self._key
 
 
+MAIL = re.compile(r"[^\s<>@,;:\"()\[\]\\]{1,64}@[^\s<>@,;:\"()\\]{1,190}")
+
+
 def _message(visitor: Visitor, id: str, now: int, **fields: Any) -> Event:
     details = {"email": visitor.email} if visitor.email else {}
+    # Only an identity that the shop has signed has an address; as in mail, it is kept in small letters.
+    proven = (f"mailto:{visitor.email.lower()}",) if MAIL.fullmatch(visitor.email) else ()
     external = f"{visitor.id}:{id}"
-    return Message(external, SCHEME + visitor.id, now, name=visitor.name, details=details, **fields)
+    return Message(external, SCHEME + visitor.id, now, name=visitor.name, details=details, proven=proven, **fields)
 
 
 def _token(call: WebhookCall) -> str:

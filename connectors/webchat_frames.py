@@ -14,10 +14,14 @@ _ID = r"\A[A-Za-z0-9_-]{8,64}\Z"
 
 
 class Say(Struct, frozen=True, tag_field="type", tag="message"):
-    """The visitor wrote *text*; *id* is his page's own, the same whenever it sends the message again."""
+    """The visitor wrote *text*; *id* is his page's own, the same whenever it sends the message again.
+
+    *choice* is the id of the choice that he pressed, whose label *text* is.
+    """
 
     id: Annotated[str, Meta(pattern=_ID)]
     text: str
+    choice: Annotated[str, Meta(max_length=200)] = ""
 
 
 class Delivered(Struct, frozen=True, tag_field="type", tag="delivered"):
@@ -68,6 +72,8 @@ class Item(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="messa
     own: bool = False
     author: str = ""
     media: tuple[dict[str, Any], ...] = ()
+    choices: tuple[dict[str, str], ...] = ()
+    choice: str = ""
 
 
 class Hint(Struct, frozen=True, tag_field="type", tag="typing"):

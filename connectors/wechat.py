@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
@@ -10,15 +10,16 @@ import msgspec
 from connectors.base import (
     Answer,
     Capabilities,
+    Choice,
     Kit,
     Malformed,
     Media,
     Options,
     Outbound,
     OutboundMedia,
+    PlatformTemplate,
     Received,
     Rejected,
-    SecretStr,
     SendError,
     Sent,
     Unverified,
@@ -26,14 +27,18 @@ from connectors.base import (
     Window,
     media_family,
 )
+from connectors.envelope import Opener, genuine, revealed, sealed, single
+from connectors.errcodes import filled
+from connectors.pushes import MAX_BODY
 from connectors.wechat_api import MEDIA_GONE, Api
-from connectors.wechat_crypto import Opener, genuine, sealed
 from connectors.wechat_options import WeChatOptions
-from connectors.wechat_parse import MAX_BODY, OPENID, SCHEME, parse
+from connectors.wechat_parse import OPENID, SCHEME, parse
 
 TEXT_LIMIT = 2048
+MOST_CHOICES = 10
 MEDIA_KEPT = 2.5 * 24 * 3600  # temporary files live for 3 days
 SEND = "/cgi-bin/message/custom/send"
+SEND_TEMPLATE = "/cgi-bin/message/template/send"
 TYPING = "/cgi-bin/message/custom/typing"
 # "Already typing", and "no message from the customer within 30 s": nothing is wrong, nothing is shown.
 TYPING_UNSHOWN = frozenset({"45080", "45081"})
@@ -43,7 +48,6 @@ CARRIED = {
     "image/jpeg": ("image", "jpg"),
     "image/png": ("image", "png"),
     "image/gif": ("image", "gif"),
-    "image/bmp": ("image", "bmp"),
     "audio/amr": ("voice", "amr"),
     "audio/mpeg": ("voice", "mp3"),
     "audio/mp3": ("voice", "mp3"),
@@ -57,7 +61,6 @@ FAMILIES = {
 }
 # Control characters cannot be sent: JSON can only write them as \uXXXX, which the platform refuses.
 CONTROLS = {code: None for code in range(32) if chr(code) not in "\t\n\r"}
-FILE_NAME = re.compile(r'filename="?([^";]+)"?', re.IGNORECASE)
 
 
 class WeChat:
@@ -71,6 +74,8 @@ class WeChat:
         media=frozenset({"image", "voice", "video", "file"}),
         media_limit=10 << 20,
         window=Window(48 * 3600, 5),
+        templates=True,
+        choices=MOST_CHOICES,
     )
 
     def __init__(self, options: WeChatOptions, kit: Kit) -> None:
@@ -78,10 +83,13 @@ class WeChat:
         self._kf_account = options.kf_account
         self._media_hosts = options.media_hosts
         self._memory = kit.memory
-        self._tokens = _revealed(options.token, options.previous_token)
-        keys = _revealed(options.encoding_aes_key, options.previous_encoding_aes_key)
+        self._tokens = revealed(options.token, options.previous_token)
+        keys = revealed(options.encoding_aes_key, options.previous_encoding_aes_key)
         self._opener = Opener(keys, options.app_id) if keys else None
         self._windows = options.windows()
+        if options.account == "miniprogram":  # which has no menus in its messages
+            capabilities = msgspec.structs.replace(self.capabilities, choices=0)
+            self.capabilities = capabilities  # type: ignore[misc]  # the one kind of account that can do less
         self._api = Api(kit, options.api_base.rstrip("/"), options.app_id, options.app_secret)
 
     async def receive(self, call: WebhookCall) -> Received:
@@ -125,10 +133,13 @@ class WeChat:
 
     async def send(self, message: Outbound) -> Sent:
         openid = recipient(message.address)
+        if message.template is not None:
+            return await self._send_template(openid, message.template, message)
         if len(message.media) + bool(message.text) != 1:
             raise Rejected("a WeChat message is one text or one file")
         if message.text:
-            await self._send(openid, text_content(message.text), message)
+            content = menu_content(message.text, message.choices) if message.choices else text_content(message.text)
+            await self._send(openid, content, message)
             return Sent()
         [media] = message.media
         family, extension = self._carried(media)
@@ -137,6 +148,20 @@ class WeChat:
             return Sent()
         await self._send_file(openid, family, extension, media, message)
         return Sent()
+
+    async def _send_template(self, openid: str, template: PlatformTemplate, message: Outbound) -> Sent:
+        """Send what the platform has approved; it needs no window, and its result comes as a receipt."""
+        if self._account != "service":
+            raise Rejected("only a service account sends template messages")
+        payload: dict[str, object] = {
+            "touser": openid,
+            "template_id": template.id,
+            "data": {name: {"value": value.translate(CONTROLS)} for name, value in template.data.items()},
+        }
+        if template.url:
+            payload["url"] = template.url
+        answer = await self._api.post(SEND_TEMPLATE, payload, leaving=message.leaving)
+        return Sent(str(answer.msgid))
 
     async def _send_file(
         self, openid: str, family: str, extension: str, media: OutboundMedia, message: Outbound
@@ -172,17 +197,7 @@ class WeChat:
         await self._api.post(SEND, payload, leaving=message.leaving)
 
     async def fetch(self, media: Media) -> Media:
-        reply = await self._api.download(media.ref, self._media_hosts)
-        kind = reply.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        named = FILE_NAME.search(reply.headers.get("Content-Disposition", ""))
-        known = "/" in kind and kind not in ("application/octet-stream", "text/plain")
-        return msgspec.structs.replace(
-            media,
-            type=kind if known else media.type,
-            name=named.group(1) if named else media.name,
-            size=len(reply.body),
-            data=reply.body,
-        )
+        return filled(media, await self._api.download(media.ref, self._media_hosts))
 
     async def typing(self, address: str, handle: str, *, on: bool) -> None:  # noqa: ARG002  # no handles here
         command = "Typing" if on else "CancelTyping"
@@ -191,16 +206,6 @@ class WeChat:
         except SendError as error:
             if error.code not in TYPING_UNSHOWN:
                 raise
-
-
-def single(call: WebhookCall, name: str) -> str:
-    """Return the query parameter *name*. Raises `Unverified` if it is missing, empty or there twice."""
-    value = call.query.get(name, "")
-    if not value:
-        raise Unverified(f"the call has no {name}")
-    if call.url.count(f"{name}=") > 1 and (call.url.count(f"&{name}=") + call.url.count(f"?{name}=") > 1):
-        raise Unverified(f"the call has more than one {name}")
-    return value
 
 
 def decoded(body: bytes) -> str | None:
@@ -229,13 +234,16 @@ def text_content(text: str) -> dict[str, object]:
     return {"msgtype": "text", "text": {"content": text}}
 
 
+def menu_content(text: str, choices: Sequence[Choice]) -> dict[str, object]:
+    """Return the content of a msgmenu, whose entries the customer taps. Raises `Rejected` as `text_content` does."""
+    text_content("\n".join([text, *(choice.label for choice in choices)]))
+    entries = [{"id": choice.id, "content": choice.label.translate(CONTROLS)} for choice in choices]
+    return {"msgtype": "msgmenu", "msgmenu": {"head_content": text.translate(CONTROLS), "list": entries}}
+
+
 def link_content(media: OutboundMedia) -> dict[str, object]:
     """Return a text with the address of a file that WeChat does not carry. Raises `Rejected` if it has none."""
     if not media.url:
         family = media_family(media.type)
         raise Rejected(f"WeChat does not carry this {family}, and there is no public address to link to")
     return text_content(f"{media.name}\n{media.url}" if media.name else media.url)
-
-
-def _revealed(*secrets: SecretStr | None) -> list[str]:
-    return [secret.get_secret_value() for secret in secrets if secret is not None]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from connectors.base import Options, SecretStr, Window
+from connectors.envelope import usable_key
 
 NonEmpty = Annotated[SecretStr, Field(min_length=1)]
 
@@ -63,10 +62,8 @@ class WeChatOptions(Options):
     @field_validator("encoding_aes_key", "previous_encoding_aes_key")
     @classmethod
     def _key(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None:
-            value = key.get_secret_value()
-            if not re.fullmatch(r"[A-Za-z0-9]{43}", value) or len(base64.b64decode(value + "=")) != 32:
-                raise ValueError("EncodingAESKey has exactly 43 letters and digits, as the platform shows it")
+        if key is not None and not usable_key(key.get_secret_value()):
+            raise ValueError("EncodingAESKey has exactly 43 letters and digits, as the platform shows it")
         return key
 
     @field_validator("previous_encoding_aes_key")

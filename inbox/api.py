@@ -1,4 +1,7 @@
-"""The frame of the HTTP API: one table of routes with their roles, bearer tokens, problem details (RFC 9457)."""
+"""The frame of the HTTP API: one table of routes with their roles, bearer tokens, problem details (RFC 9457).
+
+Who may come in, and what is done around every call, is given: `inbox.gate` admits, layers wrap the handlers.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import aiohttp
@@ -16,6 +19,7 @@ from aiohttp import web
 
 from inbox.contacts import NoContact
 from inbox.conversations import Conflict, NoConversation
+from inbox.grams import BadQuery
 from inbox.lists import BadCursor
 from inbox.partitions import UnknownId
 from inbox.store import Overloaded, StoreError
@@ -24,6 +28,10 @@ from inbox.work import Actor, Refusal
 log = logging.getLogger(__name__)
 
 ROLES = ("readonly", "agent", "supervisor", "admin")
+ANYONE = "anyone"
+"""The role of the few routes that are there before one has signed in."""
+
+SAFE = frozenset({"GET", "HEAD"})
 PREFIX = "/api/v1"
 LIMIT = 50
 MAX_LIMIT = 200
@@ -41,11 +49,14 @@ encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 class Problem(Exception):
-    """An answer that is an error: an RFC 9457 problem with *status*, a short *title* and a *detail* for people."""
+    """An answer that is an error: an RFC 9457 problem with *status*, a short *title* and a *detail* for people.
 
-    def __init__(self, status: int, title: str, detail: str = "", **more: Any) -> None:
+    *wait* is after how many seconds one may try again, 0 if that is not known.
+    """
+
+    def __init__(self, status: int, title: str, detail: str = "", *, wait: int = 0, **more: Any) -> None:
         super().__init__(title)
-        self.status, self.title, self.detail, self.more = status, title, detail, more
+        self.status, self.title, self.detail, self.wait, self.more = status, title, detail, wait, more
 
     def response(self) -> web.Response:
         """Return it as application/problem+json."""
@@ -53,8 +64,8 @@ class Problem(Exception):
         if self.detail:
             body["detail"] = self.detail
         headers = dict(HEADERS)
-        if self.status == 503:
-            headers["Retry-After"] = str(RETRY_AFTER)
+        if self.wait or self.status == 503:
+            headers["Retry-After"] = str(self.wait or RETRY_AFTER)
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return web.Response(
@@ -64,11 +75,21 @@ class Problem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A program that may call: its *name*, its *role*, and the agent it works for, if any."""
+    """Who may call: its *name*, its *role*, and as whom it works.
+
+    *session* is the hash of a person's session, "" for a program; *rate* limits calls per second, 0 does not.
+    """
 
     name: str
     role: str
     actor: Actor
+    session: str = ""
+    rate: float = 0.0
+
+    @property
+    def caller(self) -> str:
+        """Who this is among all people and programs."""
+        return f"{'person' if self.session else 'token'}:{self.name}"
 
 
 class Tokens:
@@ -92,10 +113,19 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One call: the request, who makes it, and the parts of the path."""
+    """One call: the request, who makes it from where, and the parts of the path.
+
+    *hidden* are the teams whose conversations do not exist for the caller. *headers* go out with the answer, *facts*
+    go into the audit log; both may be added to. *instead* stands for parts of the path.
+    """
 
     request: web.Request
     token: Token
+    remote: str = ""
+    hidden: frozenset[str] = frozenset()
+    headers: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    instead: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def actor(self) -> Actor:
@@ -103,11 +133,17 @@ class Ask:
 
     def part(self, name: str) -> str:
         """Return a variable part of the path."""
-        return self.request.match_info[name]
+        return self.instead.get(name) or self.request.match_info[name]
 
     def query(self, name: str) -> str:
         """Return a query parameter, "" if it is not given."""
         return self.request.query.get(name, "")
+
+    def flag(self, name: str) -> bool:
+        """Return a query parameter that is true or false. Raises `Problem` 400."""
+        if self.query(name) not in {"", "true", "false"}:
+            raise Problem(400, "Bad parameter", f"{name} must be true or false")
+        return self.query(name) == "true"
 
     def limit(self) -> int:
         """Return how many items are asked for. Raises `Problem` 400."""
@@ -139,21 +175,31 @@ class Ask:
         """Return the JSON body, checked. Raises `Problem` 400, 413 or 422, which says where and what."""
         data = await self.read(limit)
         try:
-            return msgspec.json.decode(data or b"{}", type=kind)
+            value = msgspec.json.decode(data or b"{}", type=kind)
         except msgspec.ValidationError as error:
             raise Problem(422, "The body does not fit", str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Problem(400, "The body is no JSON", str(error)) from None
+        self.facts["body"] = value
+        return value
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One entry of the API's table: who may call what."""
+    """One entry of the API's table: who may call what. *changes*: whether a call that is no GET is a change."""
 
     method: str
     path: str
     role: str
     handler: Handler
+    changes: bool = True
+
+
+Work = Callable[[Ask], Awaitable[web.StreamResponse]]
+Layer = Callable[[Route, Ask, Work], Awaitable[web.StreamResponse]]
+"""What is done around a handler: it calls the work it is given, or does not."""
+
+Admit = Callable[[Route, web.Request], Awaitable[Ask]]
 
 
 def answer(value: Any, status: int = 200) -> web.Response:
@@ -188,16 +234,22 @@ def moment(text: str) -> int:
 
 
 class Api:
-    """The API as an aiohttp handler factory. *extra* maps further exceptions to (status, title)."""
+    """The API as an aiohttp handler factory.
+
+    *admit* says who calls, or raises `Problem`. *layers* lie around every handler, the outermost first. *extra* maps
+    further exceptions to (status, title).
+    """
 
     def __init__(
         self,
         routes: Iterable[Route],
-        tokens: Callable[[], Tokens],
+        admit: Admit,
+        layers: Sequence[Layer] = (),
         extra: Mapping[type[Exception], tuple[int, str]] | None = None,
     ) -> None:
         self.routes = tuple(routes)
-        self._tokens = tokens
+        self._admit = admit
+        self._layers = tuple(layers)
         self._errors: dict[type[Exception], tuple[int, str]] = {
             UnknownId: (404, "There is no such thing"),
             NoConversation: (404, "There is no such conversation"),
@@ -205,12 +257,13 @@ class Api:
             Refusal: (409, "That makes no sense now"),
             Conflict: (409, "Somebody else changed it at the same moment"),
             BadCursor: (400, "Bad parameter"),
+            BadQuery: (400, "Bad parameter"),
             **(extra or {}),
         }
 
     def mount(self, app: web.Application) -> None:
-        """Add every route to *app*."""
-        for route in self.routes:
+        """Add every route to *app*; where two fit, the one with fewer variable parts is meant."""
+        for route in sorted(self.routes, key=lambda one: one.path.count("{")):
             guarded = self._guard(route)
             app.router.add_route(route.method, PREFIX + route.path, guarded)
             if route.method == "GET":
@@ -218,30 +271,51 @@ class Api:
         app.router.add_route("*", PREFIX + "/{rest:.*}", self._unknown)
 
     def _guard(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        least = ROLES.index(route.role)
+        work = self._work(route)
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            try:
-                token = self._tokens().find(request.headers.get("Authorization", ""))
-                if ROLES.index(token.role) < least:
-                    raise Problem(403, "Not allowed", f"this needs the role {route.role}; the token has {token.role}")
-                return await route.handler(Ask(request, token))
-            except Problem as problem:
-                return problem.response()
-            except web.HTTPRequestEntityTooLarge:
-                return Problem(413, "The body is too large").response()
-            except StoreError as error:
-                log.warning("the API waits for the store: %s", error)
-                title = "Too busy" if isinstance(error, Overloaded) else "The store is away"
-                return Problem(503, title, "Try again in a moment.").response()
-            except Exception as error:
-                status, title = self._errors.get(type(error), (0, ""))
-                if status:
-                    return Problem(status, title, str(error)).response()
-                log.exception("%s %s failed", route.method, route.path)
-                return Problem(500, "The hub failed", "This is a fault of the hub; it has been logged.").response()
+            asked: list[Ask] = []
+
+            async def whole() -> web.StreamResponse:
+                asked.append(await self._admit(route, request))
+                return await work(asked[0])
+
+            response = await self._settled(route, whole)
+            if asked and not response.prepared:
+                response.headers.update(asked[0].headers)
+            return response
 
         return handle
+
+    def _work(self, route: Route) -> Work:
+        """Return the handler of a route with all layers around it."""
+
+        async def inner(ask: Ask) -> web.StreamResponse:
+            return await self._settled(route, lambda: route.handler(ask))
+
+        work: Work = inner
+        for layer in reversed(self._layers):
+            work = _around(layer, route, work)
+        return work
+
+    async def _settled(self, route: Route, work: Callable[[], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        """Return the answer of *work*, or the problem that it ran into."""
+        try:
+            return await work()
+        except Problem as problem:
+            return problem.response()
+        except web.HTTPRequestEntityTooLarge:
+            return Problem(413, "The body is too large").response()
+        except StoreError as error:
+            log.warning("the API waits for the store: %s", error)
+            title = "Too busy" if isinstance(error, Overloaded) else "The store is away"
+            return Problem(503, title, "Try again in a moment.").response()
+        except Exception as error:
+            status, title = self._errors.get(type(error), (0, ""))
+            if status:
+                return Problem(status, title, str(error)).response()
+            log.exception("%s %s failed", route.method, route.path)
+            return Problem(500, "The hub failed", "This is a fault of the hub; it has been logged.").response()
 
     async def _unknown(self, request: web.Request) -> web.StreamResponse:
         allowed = {route.method for route in self.routes if self._fits(route, request.path)}
@@ -257,3 +331,10 @@ class Api:
         return len(wanted) == len(given) and all(
             (one.startswith("{") and other) or one == other for one, other in zip(wanted, given, strict=True)
         )
+
+
+def _around(layer: Layer, route: Route, work: Work) -> Work:
+    async def call(ask: Ask) -> web.StreamResponse:
+        return await layer(route, ask, work)
+
+    return call

@@ -9,6 +9,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from config.disks import settle
+
 
 class TooLarge(ValueError):
     """A file is larger than the configured limit."""
@@ -41,6 +43,10 @@ class Attachments:
         except FileNotFoundError:
             raise NoAttachment(digest) from None
 
+    async def remove(self, digest: str) -> None:
+        """Remove the file with that hash, if it is there. Raises `NoAttachment` if *digest* is no SHA-256, OSError."""
+        await asyncio.to_thread(self.path(digest).unlink, missing_ok=True)
+
     def path(self, digest: str) -> Path:
         """Return where a file lies. Raises `NoAttachment` if *digest* is no SHA-256."""
         if len(digest) != 64 or not digest.isalnum():
@@ -63,9 +69,5 @@ class Attachments:
                 draft.unlink()
                 raise
         draft.rename(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        settle(path.parent)
         return digest

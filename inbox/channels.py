@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.base import Capabilities, Closer, Connector, Fetcher, Listener
+from connectors.base import Capabilities, Closer, Connector, Event, Fetcher, Ignored, Listener
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +18,9 @@ NOTHING = Capabilities()
 class Channel:
     """One configured channel. *connector* is None when it could not be built; *reason* says why it is not up.
 
-    *last_event_at* and *changed_at* are in milliseconds since 1970 UTC, 0 = never. *source* is the part
-    of the configuration that it was built from.
+    *last_event_at* and *changed_at* are in milliseconds since 1970 UTC, 0 = never; *lag* is in milliseconds how long
+    after the platform's own time of it the last event came. *source* is the part of the configuration that it was
+    built from.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Channel:
     reason: str = ""
     state: str = "up"
     last_event_at: int = 0
+    lag: int = 0
     changed_at: int = 0
     secret_path: str | None = None
     source: Any = field(default=None, repr=False)
@@ -59,6 +61,13 @@ class Channel:
             except Exception:
                 log.exception("the connector of %s did not close", self.name)
 
+    def heard(self, events: Sequence[Event], now: int) -> None:
+        """Note that *events* have come in."""
+        self.last_event_at = now
+        times = [one.at for one in events if not isinstance(one, Ignored)]
+        if times:
+            self.lag = max(0, now - max(times))
+
     def mark(self, state: str, reason: str, now: int) -> None:
         """Say whether the channel is "up", "degraded" or "down"."""
         if (state, reason) != (self.state, self.reason):
@@ -67,12 +76,16 @@ class Channel:
 
 @dataclass(slots=True)
 class Channels:
-    """All channels by name; replaced as a whole when the configuration is reloaded."""
+    """All channels by name; replaced as a whole when the configuration is reloaded.
+
+    *unlisted* are channels to the outbox alone: no customer is there, and no list of channels shows them.
+    """
 
     by_name: Mapping[str, Channel] = field(default_factory=dict)
+    unlisted: Mapping[str, Channel] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Channel]:
         return iter(self.by_name.values())
 
     def get(self, name: str) -> Channel | None:
-        return self.by_name.get(name)
+        return self.by_name.get(name) or self.unlisted.get(name)

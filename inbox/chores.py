@@ -12,7 +12,8 @@ from inbox.wakes import Wakes
 
 log = logging.getLogger(__name__)
 
-LOOK = 2.0
+LOOK = 10.0
+"""Seconds after which a chore looks though nothing rang: for what a process that died has left."""
 
 
 class Chore:

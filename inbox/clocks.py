@@ -112,11 +112,15 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to tell now, what will then have been told, and when to look again (None: not before something changes)."""
+    """What to tell now, what will then have been told, and when to look again (None: not before something changes).
+
+    *late* is when the first clock is or was due of those that have warned or are over, and go on; None without any.
+    """
 
     happenings: tuple[Happening, ...]
     told: Told
     next_at: int | None
+    late: int | None = None
 
 
 def read(promise: Promise, run: Run) -> Reading | None:
@@ -157,6 +161,7 @@ def plan(promise: Promise, runs: Sequence[Run], told: Told, now: int) -> Plan:
     """
     happenings: list[Happening] = []
     following: list[int] = []
+    late: list[int] = []
     until = told.until
     for run in runs:
         over = run.over != ""
@@ -168,15 +173,26 @@ def plan(promise: Promise, runs: Sequence[Run], told: Told, now: int) -> Plan:
         if reading is None:
             continue
         if LEVELS[BREACH] in told.level(run):
+            if not over:
+                late.append(_due(reading))
             continue
         happening = _judged(promise.name, reading, told.level(run), now)
         if happening is not None:
             happenings.append(happening)
             told = told.said(run, happening.what)
+        if not over and told.level(run):
+            late.append(_due(reading))
         if not over and LEVELS[BREACH] not in told.level(run):
             moments = (reading.due, reading.warn if LEVELS[WARNING] not in told.level(run) else None)
             following += [moment for moment in moments if moment is not None]
-    return Plan(tuple(happenings), replace(told, until=until), min(following, default=None))
+    return Plan(
+        tuple(happenings), replace(told, until=until), min(following, default=None), late=min(late, default=None)
+    )
+
+
+def _due(reading: Reading) -> int:
+    """Return when a clock is due; of one that rests before then, when it last stopped."""
+    return reading.due or reading.run.end or reading.run.start
 
 
 def _judged(name: str, reading: Reading, level: str, now: int) -> Happening | None:

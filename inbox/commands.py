@@ -119,27 +119,6 @@ def commands(connect: Connect) -> typer.Typer:
         attempt(work)
 
     @app.command()
-    def reply(
-        conversation: str,
-        text: str,
-        agent: Annotated[str, typer.Option(help="who writes / 以哪位客服的名义")] = "",
-        client_id: Annotated[str, typer.Option(help="makes it safe to repeat / 防止重复发送")] = "",
-        as_json: AsJson = False,
-    ) -> None:
-        """Answer on the customer's channel. / 在客户的渠道上回复。"""
-
-        def work() -> None:
-            done = connect().post(
-                f"/conversations/{conversation}/replies", {"text": text, "agent": agent, "client_id": client_id}
-            )
-            if as_json:
-                dump(done)
-            else:
-                print(f"{done['delivery']['id']}  {done['delivery']['state']}")
-
-        attempt(work)
-
-    @app.command()
     def channels(as_json: AsJson = False) -> None:
         """Show the state of each channel, and why. / 各渠道状态。"""
 
@@ -149,7 +128,7 @@ def commands(connect: Connect) -> typer.Typer:
             if as_json:
                 dump({**found, "routes": rules})
             else:
-                heads = ("channel", "kind", "state", "last event", "received", "shunted", "reason")
+                heads = ("channel", "kind", "state", "last event", "lag", "received", "shunted", "reason")
                 table(
                     heads,
                     [
@@ -158,6 +137,7 @@ def commands(connect: Connect) -> typer.Typer:
                             one["kind"],
                             one["state"],
                             one["last_event_at"],
+                            "" if one["lag"] is None else f"{one['lag']:.1f} s",
                             one["counts"].get("received", 0),
                             one["counts"].get("shunted", 0),
                             one["reason"],

@@ -1,24 +1,46 @@
-"""What is known of a customer beyond name and addresses: tags, tier, preferred language. Rules ask about it."""
+"""What is known of a customer: name and addresses, tags, tier, preferred language and channel. Rules ask about it.
+
+A contact that was merged into another one is an alias of it from then on: whoever asks for it gets the other one, its
+*root*. It keeps what it was, so that the merge can be taken back (see `inbox.merging`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
 from config.faults import Wrong
 from config.values import language as language_tag
 from inbox import log as logbook
-from inbox.conversations import Change, Value, commit, pairs
-from inbox.partitions import key, parse_id, tag
-from inbox.store import Store
+from inbox.conversations import Conflict, Value, pairs, text
+from inbox.partitions import Id, key, parse_id, partition_of, tag
+from inbox.store import Script, Store
 from inbox.work import Actor, Refusal, encode
+
+CONTACT = Script.load(Path(__file__).parent / "scripts" / "contact.lua")
+LIST = "contacts"
+"""The sorted set of a partition's contacts, by when they were first heard of."""
+
+INTO = "into"
+"""The field of a contact that was merged: of which one it is a part now."""
 
 KNOWN = ("tags", "tier", "language")
 """Fields of a contact's hash in the store that rules may ask about; empty or missing: nothing is known."""
+TRIES = 16
+DEPTH = 32
+"""A contact that was merged into one that was merged into one … so often."""
+
 MOST_TAGS = 50
+MOST_ADDRESSES = 20
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,30}:[^\s,]{1,200}")
 LENGTH = 60
+NAME_LENGTH = 200
 
 
 class NoContact(LookupError):
@@ -40,13 +62,19 @@ def from_hash(fields: Mapping[str, str | None]) -> Contact:
     return Contact(tuple(tags.split(",")) if tags else (), fields.get("tier") or "", fields.get("language") or "")
 
 
-def checked(tags: Sequence[str] | None, tier: str | None, language: str | None) -> dict[str, str]:
+def checked(
+    tags: Sequence[str] | None,
+    tier: str | None,
+    language: str | None,
+    name: str | None = None,
+    channel: str | None = None,
+) -> dict[str, str]:
     """Return what the store shall hold of the values that are given (None: left as it is). Raises `Refusal`."""
     values: dict[str, str] = {}
     if tags is not None:
-        if any(not name.strip() or "," in name or len(name) > LENGTH for name in tags):
+        if any(not one.strip() or "," in one or "\n" in one or len(one) > LENGTH for one in tags):
             raise Refusal(f"a tag is 1 to {LENGTH} characters without a comma")
-        names = tuple(dict.fromkeys(name.strip() for name in tags))
+        names = tuple(dict.fromkeys(one.strip() for one in tags))
         if len(names) > MOST_TAGS:
             raise Refusal(f"at most {MOST_TAGS} tags")
         values["tags"] = ",".join(names)
@@ -61,11 +89,70 @@ def checked(tags: Sequence[str] | None, tier: str | None, language: str | None) 
             raise Refusal(f"a language is {error.expected}") from None
     if language is not None:
         values["language"] = language
+    if name is not None:
+        values["name"] = " ".join(name.split())
+        if len(values["name"]) > NAME_LENGTH:
+            raise Refusal(f"a name has at most {NAME_LENGTH} characters")
+    if channel is not None:
+        values["channel"] = channel
     return values
 
 
-async def load(store: Store, contact_id: str) -> dict[str, str]:
-    """Return the contact's hash in the store. Raises `UnknownId`, `NoContact`, `StoreError`."""
+def reachable(addresses: Sequence[str]) -> tuple[str, ...]:
+    """Return *addresses* once each, if they are some. Raises `Refusal`."""
+    if not all(map(ADDRESS.fullmatch, addresses)):
+        raise Refusal("an address has a scheme, such as tel:+8613800138000 or mailto:wang@example.com")
+    if len(addresses) > MOST_ADDRESSES:
+        raise Refusal(f"at most {MOST_ADDRESSES} addresses")
+    return tuple(dict.fromkeys(addresses))
+
+
+async def reach(store: Store, contact_id: str, actor: Actor, addresses: Sequence[str], now: int) -> dict[str, str]:
+    """Let a contact be reached at *addresses* too, and return its hash; those of its own stay first.
+
+    Each of them belongs to this contact from then on, and so does what comes from it. Raises `Refusal` for one that
+    belongs to somebody else, `UnknownId`, `NoContact`, `Conflict`, `StoreError`.
+    """
+    root, _ = await resolve(store, contact_id)
+    for address in addresses:
+        owner = await owner_of(store, address)
+        if owner and owner != root:
+            raise Refusal(f"one of these addresses belongs to contact {owner}")
+    for address in addresses:
+        partition = partition_of(address)
+        await store.do(tag(partition), "HSETNX", key(partition, f"a:{address}"), "contact", root)
+
+    def add(fields: Mapping[str, str]) -> dict[str, str]:
+        return {"addresses": "\n".join(dict.fromkeys([*addresses_of(fields), *addresses]))}
+
+    return (await change(store, root, actor, add, now))[1]
+
+
+async def owner_of(store: Store, address: str) -> str:
+    """Return the contact that an address belongs to, "" if to none. Raises `StoreError`."""
+    partition = partition_of(address)
+    owner = await store.do(tag(partition), "HGET", key(partition, f"a:{address}"), "contact")
+    return (await roots(store, [owner]))[0] if owner else ""
+
+
+def addresses_of(fields: Mapping[str, str]) -> list[str]:
+    """Return the addresses that a contact's hash holds."""
+    return [one for one in fields.get("addresses", "").split("\n") if one]
+
+
+async def resolve(store: Store, contact_id: str) -> tuple[str, dict[str, str]]:
+    """Return the id and the hash of the contact that *contact_id* is (part of). Raises as `load` does."""
+    name = contact_id
+    for _ in range(DEPTH):
+        fields = await own(store, name)
+        if INTO not in fields:
+            return name, fields
+        name = fields[INTO]
+    raise NoContact(contact_id)
+
+
+async def own(store: Store, contact_id: str) -> dict[str, str]:
+    """Return the hash of just this contact, merged or not. Raises `UnknownId`, `NoContact`, `StoreError`."""
     place = parse_id(contact_id, "k")
     fields = pairs(await store.do(tag(place.partition), "HGETALL", key(place.partition, f"k:{place.key}")))
     if not fields:
@@ -73,25 +160,133 @@ async def load(store: Store, contact_id: str) -> dict[str, str]:
     return fields
 
 
+async def load(store: Store, contact_id: str) -> dict[str, str]:
+    """Return the hash of the contact that *contact_id* is (part of). Raises `UnknownId`, `NoContact`, `StoreError`."""
+    return (await resolve(store, contact_id))[1]
+
+
+async def load_many(store: Store, contact_ids: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """Return id and hash of the contact that each is (part of); an empty hash where there is none.
+
+    Contacts of one store are read in one round trip, and one more for those that were merged. Raises `UnknownId`,
+    `StoreError`.
+    """
+    known: dict[str, dict[str, str]] = {}
+    asked = list(dict.fromkeys(contact_ids))
+    for _ in range(DEPTH):
+        places = [parse_id(one, "k") for one in asked]
+        replies = await store.each(
+            [(tag(one.partition), ("HGETALL", key(one.partition, f"k:{one.key}"))) for one in places]
+        )
+        known |= {name: pairs(reply) for name, reply in zip(asked, replies, strict=True)}
+        asked = [into for name in asked if (into := known[name].get(INTO)) and into not in known]
+        if not asked:
+            break
+
+    def root(name: str) -> str:
+        for _ in range(DEPTH):
+            into = known.get(name, {}).get(INTO)
+            if not into:
+                break
+            name = into
+        return name
+
+    return [(root(name), known.get(root(name), {})) for name in contact_ids]
+
+
+async def roots(store: Store, contact_ids: Sequence[str]) -> list[str]:
+    """Return which contact each is (part of), itself if nobody knows it. Raises `UnknownId`, `StoreError`."""
+    asked = [parse_id(one, "k") for one in contact_ids]
+    replies = await store.each(
+        [(tag(one.partition), ("HGET", key(one.partition, f"k:{one.key}"), INTO)) for one in asked]
+    )
+    return [await _last(store, into) if into else name for name, into in zip(contact_ids, replies, strict=True)]
+
+
+async def _last(store: Store, name: str) -> str:
+    """Follow a contact to the one that it is part of."""
+    for _ in range(DEPTH):
+        place = parse_id(name, "k")
+        into = await store.do(tag(place.partition), "HGET", key(place.partition, f"k:{place.key}"), INTO)
+        if not into:
+            break
+        name = into
+    return name
+
+
 async def known(store: Store, contact_id: str) -> Contact:
     """Return what rules may ask about a contact, nothing if there is no such contact. Raises `StoreError`."""
     place = parse_id(contact_id, "k")
-    found = await store.do(tag(place.partition), "HMGET", key(place.partition, f"k:{place.key}"), *KNOWN)
-    return from_hash(dict(zip(KNOWN, found, strict=True)))
+    for _ in range(DEPTH):
+        name = key(place.partition, f"k:{place.key}")
+        *found, into = await store.do(tag(place.partition), "HMGET", name, *KNOWN, INTO)
+        if not into:
+            return from_hash(dict(zip(KNOWN, found, strict=True)))
+        place = parse_id(into, "k")
+    return Contact()
 
 
 async def update(store: Store, contact_id: str, actor: Actor, values: Mapping[str, str], now: int) -> dict[str, str]:
     """Set *values*, which `checked` has returned, and return the contact's hash; doing it twice changes nothing.
 
-    Raises `UnknownId`, `NoContact`, `StoreError`.
+    Raises `UnknownId`, `NoContact`, `Conflict`, `StoreError`.
     """
-    fields = await load(store, contact_id)
-    changed = {name: value for name, value in values.items() if fields.get(name, "") != value}
-    if not changed:
-        return fields
+    return (await change(store, contact_id, actor, lambda _: values, now))[1]
+
+
+async def change(
+    store: Store, contact_id: str, actor: Actor, values: Callable[[Mapping[str, str]], Mapping[str, str]], now: int
+) -> tuple[str, dict[str, str]]:
+    """Set what *values* makes of the hash of the contact that *contact_id* is (part of); return its id and hash.
+
+    Raises `UnknownId`, `NoContact`, `Conflict`, `StoreError`.
+    """
+    for _ in range(TRIES):
+        root, fields = await resolve(store, contact_id)
+        changed = {name: value for name, value in values(fields).items() if fields.get(name, "") != value}
+        if not changed:
+            return root, fields
+        entry = told(parse_id(root, "k"), actor, now, "changed", changed)
+        if await write(store, root, {INTO: "", "v": fields.get("v", "")}, changed, log=entry):
+            return root, {**fields, **changed}
+    raise Conflict
+
+
+def told(place: Id, actor: Actor, now: int, event: str, story: Mapping[str, Any]) -> list[Value]:
+    """Return the log entry of what became of a contact; *event* is "changed", "merged", "split" or "erased"."""
+    fields: list[Value] = ["t", logbook.CONTACT, "k", place.key, "at", now, "au", encode(actor)]
+    if event != "changed":
+        fields += ("ev", event)
+    return [*fields, "b", msgspec.json.encode(story).decode()]
+
+
+async def write(
+    store: Store,
+    contact_id: str,
+    expect: Mapping[str, str],
+    values: Mapping[str, Value] = MappingProxyType({}),
+    *,
+    unset: Iterable[str] = (),
+    log: Sequence[Value] = (),
+    mark: tuple[str, int] | None = None,
+    unmark: Sequence[str] = (),
+    drop: bool = False,
+) -> bool:
+    """Change the hash of just this contact if its fields are as *expect* says ("" = not there); tell whether it was.
+
+    *mark* puts it into a sorted set of its partition, *unmark* takes it out of some; *drop* removes it altogether.
+    Raises `UnknownId`, `StoreError`.
+    """
     place = parse_id(contact_id, "k")
-    record: list[Value] = [word for pair in changed.items() for word in pair]
-    story = msgspec.json.encode(changed).decode()
-    entry: list[Value] = ["t", logbook.CONTACT, "k", place.key, "at", now, "au", encode(actor), "b", story]
-    await commit(store, place.partition, Change(records=[(f"k:{place.key}", record)], log=[("", entry)]))
-    return {**fields, **changed}
+    parts: dict[str, Any] = {
+        "key": place.key,
+        "expect": list(expect.items()),
+        "set": text([word for pair in values.items() for word in pair]),
+        "unset": list(unset),
+        "log": text(log),
+        "mark": (mark[0], str(mark[1])) if mark is not None else None,
+        "unmark": list(unmark),
+        "drop": drop,
+    }
+    packed = msgspec.msgpack.encode({name: part for name, part in parts.items() if part})
+    return bool(await store.run(CONTACT, tag(place.partition), [key(place.partition, "log")], (packed,)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,12 @@ PRIORITIES = ("low", "normal", "high", "urgent")
 CLOCKS = "clocks"
 """The sorted set of a partition's conversations by when their clocks are to be looked at next; 0 = at once."""
 
+LATE = "late"
+"""The sorted set of a partition's conversations of which a clock has warned or is over; scores are -(when it is due).
+
+It follows a moment behind the conversation, with the next look at its clocks.
+"""
+
 CLOCKED = frozenset({"course", "team", "sla"})
 """What decides about deadlines: whoever changes one of these has the clocks looked at."""
 
@@ -36,7 +41,10 @@ class NoConversation(LookupError):
 
 
 class Conversation(msgspec.Struct, frozen=True):
-    """One conversation as the store knows it. Times are in milliseconds since 1970 UTC, 0 = never."""
+    """One conversation as the store knows it. Times are in milliseconds since 1970 UTC, 0 = never.
+
+    *before* is the one that its address had on its channel before it.
+    """
 
     id: str
     channel: str
@@ -69,6 +77,10 @@ class Conversation(msgspec.Struct, frozen=True):
     read_at: int = 0
     course: str = ""
     told: str = ""
+    attention: str = ""
+    heed: str = ""
+    survey: str = ""
+    before: str = ""
     version: str = "0"
 
     @property
@@ -109,6 +121,10 @@ FIELDS = {
     "read_at": "read",
     "course": "course",
     "told": "told",
+    "attention": "attention",
+    "heed": "heed",
+    "survey": "survey",
+    "before": "before",
     "version": "version",
 }
 NUMBERS = {
@@ -164,7 +180,7 @@ class Change:
     if that position or a later one was recorded there; *unless*: skip if this key exists.
     What *set* changes of `CLOCKED` has the clocks looked at again.
     *log* holds (timeline mark or "", fields) pairs; *link* = (which of *log*, key, field) stores that
-    entry's position in a hash. *queue* = (list, delivery, due). *marks*/*unmarks* are sorted sets.
+    entry's position in a hash. *queue* = (list or "" for none, delivery, due). *marks*/*unmarks* are sorted sets.
     """
 
     id: str | None = None
@@ -248,8 +264,8 @@ async def load(store: Store, conversation_id: str) -> Conversation:
 
 async def load_many(store: Store, places: Sequence[Id]) -> list[Conversation | None]:
     """Return conversations in the order asked for, None where there is none. Raises `StoreError`."""
-    replies = await asyncio.gather(
-        *(store.do(tag(one.partition), "HGETALL", key(one.partition, f"c:{one.key}")) for one in places)
+    replies = await store.each(
+        [(tag(one.partition), ("HGETALL", key(one.partition, f"c:{one.key}"))) for one in places]
     )
     return [
         from_hash(str(place), pairs(reply)) if reply else None for place, reply in zip(places, replies, strict=True)

@@ -17,6 +17,8 @@ STORE_LOCK = "store.lock"  # held by hub and server together: lives as long as e
 SECRET = "store.secret"  # noqa: S105  # the name of the file
 SOCKET = "store.sock"
 LOG = "store.log"
+DATA = "appendonlydir"  # the server's append-only log
+RESTORING = "restoring"  # a store that is being made out of a backup; its data move up when they are whole
 
 SOCKET_PATH_LIMIT = 107  # bytes of sockaddr_un.sun_path without its NUL, unix(7)
 

@@ -1,9 +1,9 @@
-"""The API of the inbox: conversations, messages, agents' work, contacts, files, channels, shunted payloads."""
+"""The API of the inbox: conversations, messages, agents' work, files, channels, shunted payloads."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import binascii
 import mimetypes
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -16,19 +16,22 @@ from aiohttp import BodyPartReader, web
 
 from config.settings import Settings
 from connectors.base import Media
-from inbox import contacts, shapes
 from inbox import log as logbook
+from inbox import shapes
 from inbox.api import Ask, Problem, Route, answer, listing, moment, rfc3339
 from inbox.attachments import Attachments, NoAttachment, TooLarge
-from inbox.channels import NOTHING, Channels
+from inbox.channels import Channels
 from inbox.conversations import STATUSES, Conversation, load, pairs
 from inbox.fetching import Fetched
-from inbox.lists import Filter, page
+from inbox.lists import Filter
 from inbox.partitions import key, new_key, parse_id, shared_key, tag
+from inbox.previews import latest
 from inbox.recording import Recorder, Shunted
+from inbox.search import Search
 from inbox.store import Store
-from inbox.timeline import MESSAGES, Item, items
-from inbox.work import Desk, Refusal
+from inbox.timeline import EVERYTHING, MESSAGES, Item, items
+from inbox.views import Views
+from inbox.work import Desk
 
 NAME_LIMIT = 120
 MIME = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}", re.IGNORECASE)
@@ -67,14 +70,6 @@ class TagsBody(msgspec.Struct, forbid_unknown_fields=True):
     remove: list[str] = []
 
 
-class ContactBody(msgspec.Struct, forbid_unknown_fields=True):
-    """PUT /contacts/{id}: null takes a value back, a missing field leaves it as it is."""
-
-    tags: list[str] | msgspec.UnsetType = msgspec.UNSET
-    tier: str | msgspec.UnsetType | None = msgspec.UNSET
-    language: str | msgspec.UnsetType | None = msgspec.UNSET
-
-
 class ReadBody(msgspec.Struct, forbid_unknown_fields=True):
     """POST …/read."""
 
@@ -98,7 +93,10 @@ class Nothing(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """What the endpoints need. *due* computes SLA times; *replay* runs a shunted payload through its connector."""
+    """What the endpoints need. *replay* runs a shunted payload through its connector.
+
+    *sending* tells whether an answer would go now.
+    """
 
     store: Store
     desk: Desk
@@ -106,10 +104,11 @@ class Inbox:
     attachments: Attachments
     channels: Channels
     settings: Callable[[], Settings]
-    due: Callable[[Conversation], dict[str, Any]]
+    views: Views
     replay: Callable[[Shunted], Awaitable[str]]
     at_work: Callable[[], Awaitable[Mapping[str, dict[str, Any]]]]
-    delivery_shapes: Callable[[list[tuple[int, str]]], Awaitable[list[dict[str, Any] | None]]]
+    sending: Callable[[Conversation], Awaitable[dict[str, Any]]]
+    search: Search
     now: Callable[[], int]
 
     def routes(self) -> list[Route]:
@@ -128,8 +127,6 @@ class Inbox:
             Route("POST", f"{one}/read", "agent", self.read),
             Route("GET", "/messages/{id}/attachments/{index}", "readonly", self.attachment),
             Route("POST", "/attachments", "agent", self.upload),
-            Route("GET", "/contacts/{id}", "readonly", self.show_contact),
-            Route("PUT", "/contacts/{id}", "agent", self.set_contact),
             Route("GET", "/teams", "readonly", self.list_teams),
             Route("GET", "/agents", "readonly", self.list_agents),
             Route("GET", "/channels", "readonly", self.list_channels),
@@ -141,55 +138,72 @@ class Inbox:
 
     async def list_conversations(self, ask: Ask) -> web.Response:
         status = ask.query("status")
-        if status and status not in STATUSES:
+        if status and not set(status.split(",")) <= set(STATUSES):
             raise Problem(400, "Bad parameter", f"status must be one of {', '.join(STATUSES)}")
         agent = ask.query("agent")
         if agent == "me":
             agent = ask.actor.id
-        wanted = Filter(ask.query("team"), agent, status, ask.query("channel"), ask.query("q"))
-        found = await page(self.store, wanted, ask.query("cursor"), ask.limit())
-        return listing(await self._shapes(found.items), found.next)
+        if ask.query("sla") not in {"", "late"}:
+            raise Problem(400, "Bad parameter", "sla must be late")
+        wanted = Filter(
+            team=ask.query("team"),
+            agent=agent,
+            status=status,
+            channel=ask.query("channel"),
+            text=ask.query("q"),
+            hidden=ask.hidden,
+            only=self._only(ask),
+            late=ask.query("sla") == "late",
+        )
+        found = await self.search.page(wanted, ask.query("cursor"), ask.limit())
+        shown = await self._shapes(found.items)
+        if ask.flag("latest"):
+            words = await latest(self.store, found.items)
+            shown = [{**one, "latest": last} for one, last in zip(shown, words, strict=True)]
+        return listing(shown, found.next)
+
+    def _only(self, ask: Ask) -> Callable[[Conversation], bool] | None:
+        """Return what else the conversations of a list must be."""
+        tests: list[Callable[[Conversation], bool]] = []
+        for name, test in (("unassigned", self._unassigned), ("at_risk", self._at_risk)):
+            if ask.flag(name):
+                tests.append(test)
+        return (lambda one: all(test(one) for test in tests)) if tests else None
+
+    @staticmethod
+    def _unassigned(one: Conversation) -> bool:
+        return not one.agent
+
+    def _at_risk(self, one: Conversation) -> bool:
+        """Tell whether a clock of it has warned or is over, or an answer of ours did not arrive."""
+        due = self.views.due(one)
+        return bool(due["warned"] or due["breached"] or one.attention)
 
     async def show_conversation(self, ask: Ask) -> web.Response:
-        return answer(await self._shape(await load(self.store, ask.part("id"))))
+        conversation = await load(self.store, ask.part("id"))
+        return answer({**await self._shape(conversation), "sending": await self.sending(conversation)})
 
     async def _shape(self, conversation: Conversation) -> dict[str, Any]:
         return (await self._shapes([conversation]))[0]
 
     async def _shapes(self, found: list[Conversation]) -> list[dict[str, Any]]:
-        more = await shapes.details(self.store, found)
-        return [
-            shapes.conversation_shape(one, contact, address, self._capabilities(one), self.due(one))
-            for one, (contact, address) in zip(found, more, strict=True)
-        ]
-
-    def _capabilities(self, conversation: Conversation) -> Any:
-        channel = self.channels.get(conversation.channel)
-        return channel.capabilities if channel is not None else NOTHING
+        return await self.views.conversations(found)
 
     async def list_messages(self, ask: Ask) -> web.Response:
         """Messages, newest first; `order=asc` gives each page oldest first."""
         order = ask.query("order")
         if order not in {"", "asc", "desc"}:
             raise Problem(400, "Bad parameter", "order must be asc or desc")
-        conversation = await load(self.store, ask.part("id"))
-        found, following = await items(self.store, conversation, MESSAGES, ask.cursor(), ask.limit())
-        shown = await self._messages(conversation, found)
+        steps = ask.query("deliveries")
+        if steps not in {"", "trouble", "all"}:
+            raise Problem(400, "Bad parameter", "deliveries must be trouble or all")
+        marks = EVERYTHING if steps == "all" else MESSAGES
+        place, before, limit = parse_id(ask.part("id"), "c"), ask.cursor(), ask.limit()
+        conversation, (found, following) = await asyncio.gather(
+            load(self.store, str(place)), items(self.store, place, marks, before, limit)
+        )
+        shown = await self.views.messages(conversation, found)
         return listing(shown[::-1] if order == "asc" else shown, following)
-
-    async def _messages(self, conversation: Conversation, found: list[Item]) -> list[dict[str, Any]]:
-        partition = conversation.place.partition
-        owed = [(index, item.entry.fields["d"]) for index, item in enumerate(found) if item.entry.type == logbook.REPLY]
-        states = await self.delivery_shapes([(partition, name) for _, name in owed])
-        deliveries = {index: state for (index, _), state in zip(owed, states, strict=True)}
-        result = []
-        for index, item in enumerate(found):
-            fetched: dict[str, str] = {}
-            if '"media"' in item.entry.fields.get("b", ""):
-                place = item.entry.partition
-                fetched = pairs(await self.store.do(tag(place), "HGETALL", key(place, f"f:{item.entry.id}")))
-            result.append(shapes.message_shape(item, conversation, deliveries.get(index), fetched))
-        return result
 
     async def note(self, ask: Ask) -> web.Response:
         body = await ask.body(NoteBody)
@@ -296,7 +310,7 @@ class Inbox:
         if isinstance(given, FileBody) and given.content:
             try:
                 data = base64.b64decode(given.content, validate=True)
-            except binascii.Error:
+            except ValueError:  # also what is no ASCII
                 raise Problem(422, "The body does not fit", "content of a file must be base64") from None
             kind = given.type or mimetypes.guess_type(given.name)[0] or "application/octet-stream"
             return await self.keep(data, given.name or "file", kind)
@@ -305,22 +319,6 @@ class Inbox:
         if not known:
             raise Problem(422, "There is no such file", "upload it first: POST /api/v1/attachments")
         return msgspec.json.decode(known, type=Media)
-
-    async def show_contact(self, ask: Ask) -> web.Response:
-        return answer(shapes.contact_shape(ask.part("id"), await contacts.load(self.store, ask.part("id"))))
-
-    async def set_contact(self, ask: Ask) -> web.Response:
-        """Set what rules may ask about a contact; what is not given stays."""
-        body = await ask.body(ContactBody)
-        tags = None if body.tags is msgspec.UNSET else body.tags
-        tier = None if body.tier is msgspec.UNSET else body.tier or ""
-        language = None if body.language is msgspec.UNSET else body.language or ""
-        try:
-            values = contacts.checked(tags, tier, language)
-        except Refusal as error:
-            raise Problem(422, "The body does not fit", str(error)) from None
-        fields = await contacts.update(self.store, ask.part("id"), ask.actor, values, self.now())
-        return answer(shapes.contact_shape(ask.part("id"), fields))
 
     async def list_teams(self, _: Ask) -> web.Response:
         teams = self.settings().teams
@@ -332,6 +330,7 @@ class Inbox:
                     "members": list(team.members),
                     "sla": team.sla,
                     "hours": team.hours,
+                    "restricted": team.restricted,
                 }
                 for name, team in teams.items()
             ]
@@ -369,6 +368,7 @@ class Inbox:
                     "reason": state.get("reason", channel.reason) or None,
                     "required": channel.required,
                     "last_event_at": rfc3339(int(state.get("last_event_at", 0))),
+                    "lag": int(state.get("lag", 0)) / 1000 if state.get("last_event_at") else None,
                     "counts": counts.get(channel.name, {}),
                     "capabilities": {
                         "text_limit": one.text_limit,

@@ -75,7 +75,7 @@ class Fetching:
         media = msgspec.json.decode(entry.fields["b"], type=Rest).media[int(index)]
         retryable = False
         try:
-            result = await self._fetch(entry.fields["ch"], media)
+            result = await self.fetch(entry.fields["ch"], media)
         except SendError as error:
             result, retryable = Fetched(error=str(error)), error.retryable
         except TooLarge as error:
@@ -92,7 +92,8 @@ class Fetching:
             return
         await self._done(partition, job, result)
 
-    async def _fetch(self, channel_name: str, media: Media) -> Fetched:
+    async def fetch(self, channel_name: str, media: Media) -> Fetched:
+        """Download a file and keep it. Raises a `SendError`, `TooLarge`, `StoreError`."""
         channel = self._channels.get(channel_name)
         if channel is not None and channel.connector is None:
             raise Unreachable(f"channel {channel_name} is down")

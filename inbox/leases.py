@@ -8,7 +8,9 @@ with, so a worker that was thought dead and wakes up again can change nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from inbox.store import Script, Store, StoreError
 log = logging.getLogger(__name__)
 
 BEAT = 0.7
+SETTLING = (0.05, 0.1, 0.2)
 DEAD_AFTER = 3.0
 SCRIPTS = Path(__file__).parent / "scripts"
 TAKE = Script.load(SCRIPTS / "take.lua")
@@ -68,12 +71,15 @@ class Leases:
 
     async def run(self) -> None:
         """Beat, take and give up, for ever; when the store is away nothing is given up, it is only not renewed."""
-        while True:
+        with contextlib.suppress(StoreError):
+            await self._beat(self.worker)
+        # Workers start together: nobody takes what falls to one that is about to say that it lives, or keeps it long.
+        for pause in itertools.chain(SETTLING, itertools.repeat(BEAT)):
+            await asyncio.sleep(pause)
             try:
                 await self.turn()
             except StoreError:
                 log.warning("the store is away; partitions keep their owner")
-            await asyncio.sleep(BEAT)
 
     async def turn(self) -> None:
         """Do one round. Raises `StoreError`."""
@@ -88,9 +94,7 @@ class Leases:
         for partition in sorted(set(self.held) - mine):
             await self._give_up(partition)
         # What is held is looked at too: somebody may have taken us for dead and given it back to nobody since.
-        leases = await asyncio.gather(
-            *(self._store.do(tag(p), "HMGET", key(p, "lease"), "owner", "epoch") for p in sorted(mine))
-        )
+        leases = await self._store.each([(tag(p), ("HMGET", key(p, "lease"), "owner", "epoch")) for p in sorted(mine)])
         for partition, (owner, epoch) in zip(sorted(mine), leases, strict=True):
             held = self.held.get(partition)
             if held is not None and (owner, epoch) != (self.worker, held.epoch):

@@ -101,6 +101,6 @@ class Listening:
                 log.warning("channel %s waits for the store: %s", channel.name, error)
                 await asyncio.sleep(STORE_PAUSE)
                 continue
-            channel.last_event_at = self._now()
+            channel.heard([event], self._now())
             channel.mark("up", "", self._now())
             return

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from inbox.conversations import STATUSES, Conversation, load_many
+from inbox.conversations import LATE, STATUSES, Conversation, load_many
 from inbox.partitions import COUNT, Id, UnknownId, key, parse_id, tag
 from inbox.store import Store
 
 SCAN_LIMIT = 2_000
+FEW = 6
 CURSOR = re.compile(r"-?[0-9]{1,15}")
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a list shows; empty = everything. *text* is looked for in subject, name and address."""
+    """What a list shows; empty = everything. *status* may be several, with commas between them.
+
+    *text* is looked for in subject, name and address. What belongs to a team in *hidden* is not there, nor what *only*,
+    if it is given, says no to. *late*: only where a clock has warned or is over, the first to be due first.
+    """
 
     team: str = ""
     agent: str = ""
     status: str = ""
     channel: str = ""
     text: str = ""
+    hidden: frozenset[str] = frozenset()
+    only: Callable[[Conversation], bool] | None = None
+    late: bool = False
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """Every status that is shown."""
+        return tuple(self.status.split(",")) if self.status else STATUSES
 
     def index(self) -> tuple[str, str]:
         """Return the index that cuts most: agent, then team, then channel, then status alone."""
@@ -35,14 +47,22 @@ class Filter:
 
     def shows(self, conversation: Conversation) -> bool:
         """Tell whether a conversation belongs to the list."""
-        wanted = (self.team, self.agent, self.status, self.channel)
-        has = (conversation.team, conversation.agent, conversation.status, conversation.channel)
-        if any(one and one != other for one, other in zip(wanted, has, strict=True)):
+        if not self.narrows(conversation):
             return False
         if not self.text:
             return True
         words = f"{conversation.subject}\n{conversation.name}\n{conversation.address}\n{conversation.id}".casefold()
         return self.text.casefold() in words
+
+    def narrows(self, conversation: Conversation) -> bool:
+        """Tell whether a conversation belongs to the list, whatever its text is."""
+        if conversation.team in self.hidden or conversation.status not in self.statuses:
+            return False
+        wanted = (self.team, self.agent, self.channel)
+        has = (conversation.team, conversation.agent, conversation.channel)
+        if any(one and one != other for one, other in zip(wanted, has, strict=True)):
+            return False
+        return self.only is None or self.only(conversation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,33 +123,56 @@ def parse_cursor(cursor: str, letter: str = "c") -> Place | None:
 
 async def candidates(store: Store, wanted: Filter, after: Place | None, count: int) -> list[Place]:
     """Return the next *count* (last activity, conversation) pairs of the best index, newest first."""
+    if wanted.late:
+        return await ranked(store, [LATE], "c", after, count)
     letter, value = wanted.index()
-    statuses: Sequence[str] = (wanted.status,) if wanted.status else STATUSES
-    names = [f"i:s:{status}" if letter == "s" else f"i:{letter}:{value}:{status}" for status in statuses]
+    names = [f"i:s:{status}" if letter == "s" else f"i:{letter}:{value}:{status}" for status in wanted.statuses]
     return await ranked(store, names, "c", after, count)
 
 
 async def ranked(store: Store, names: Sequence[str], letter: str, after: Place | None, count: int) -> list[Place]:
     """Return the next *count* members of the sorted sets *names* of all partitions, highest score first.
 
-    Raises `StoreError`.
+    Of each set only a few are asked for, and more of those alone that may hold more of the best. Raises `StoreError`.
     """
-    ranges: list[tuple[str, str, tuple[str | int, ...]]] = [("+inf", "-inf", ("LIMIT", 0, count))]
-    if after is not None:
-        # All of one moment, however many they are, and those before it: a limit over both could cut the moment short.
-        ranges = [(str(after[0]), str(after[0]), ()), (f"({after[0]}", "-inf", ("LIMIT", 0, count))]
-    asked = [(partition, name, part) for partition in range(COUNT) for name in names for part in ranges]
-    replies = await asyncio.gather(
-        *(
-            store.do(tag(partition), "ZREVRANGEBYSCORE", key(partition, name), top, bottom, "WITHSCORES", *limit)
-            for partition, name, (top, bottom, limit) in asked
-        )
+    sets = [(partition, name) for partition in range(COUNT) for name in names]
+    # All of one moment, however many they are: a limit over them and those before could cut the moment short.
+    same = [(one, str(after[0]), str(after[0]), -1) for one in sets] if after is not None else []
+    top = f"({after[0]}" if after is not None else "+inf"
+    few = min(count, FEW)
+    found = await _ranges(store, [*same, *((one, top, "-inf", few) for one in sets)], letter)
+    level, found = found[: len(same)], found[len(same) :]
+    beside = [one for each in level for one in each if after is None or one < after]
+    best = _best(count, beside, found)
+    least = best[-1][0] if len(best) == count else -1
+    short = [index for index, each in enumerate(found) if few < count and len(each) == few and each[-1][0] >= least]
+    more = await _ranges(store, [(sets[index], top, "-inf", count) for index in short], letter)
+    for index, each in zip(short, more, strict=True):
+        found[index] = each
+    return _best(count, beside, found) if short else best
+
+
+def _best(count: int, beside: Sequence[Place], found: Sequence[Sequence[Place]]) -> list[Place]:
+    return heapq.nlargest(count, [*beside, *(one for each in found for one in each)])
+
+
+async def _ranges(
+    store: Store, asked: Sequence[tuple[tuple[int, str], str, str, int]], letter: str
+) -> list[list[Place]]:
+    """Return for each ((partition, set), highest, lowest score, count) the members, highest score first."""
+    replies = await store.each(
+        [
+            (
+                tag(partition),
+                ("ZREVRANGEBYSCORE", key(partition, name), top, bottom, "WITHSCORES", "LIMIT", 0, count),
+            )
+            for (partition, name), top, bottom, count in asked
+        ]
     )
-    pool = [
-        (int(float(score)), Id(letter, partition, member))
-        for (partition, _, _), reply in zip(asked, replies, strict=True)
-        for member, score in zip(reply[::2], reply[1::2], strict=True)
+    return [
+        [
+            (int(float(score)), Id(letter, partition, member))
+            for member, score in zip(reply[::2], reply[1::2], strict=True)
+        ]
+        for ((partition, _), *_), reply in zip(asked, replies, strict=True)
     ]
-    if after is not None:
-        pool = [one for one in pool if one < after]
-    return heapq.nlargest(count, pool)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +19,17 @@ RECEIPT = "r"  # the platform says what became of a message of ours
 PLACED = "p"  # an event found its conversation; holds the decision, if one was made
 IGNORED = "i"  # a rule left an event out of every conversation
 REPLY = "o"  # our side answers
+LETTER = "l"  # our side writes to somebody outside every conversation
 NOTE = "n"  # an agent's note
 STATE = "s"  # the conversation was assigned, resolved, reopened, snoozed, tagged …
 DELIVERY = "v"  # a delivery changed its state
-CONTACT = "k"  # somebody said what tags, tier or language a customer has
+CONSENT = "u"  # an address opted out or in, or somebody recorded its consent
+SURVEY = "q"  # somebody answered a survey that belongs to no conversation
+CONTACT = "k"  # what is known of a customer has changed, or they were merged, split, erased
+FORGOTTEN = "x"  # a conversation is gone for good: whoever keeps a copy of its words removes it
+
+ERASED = "erased"
+"""What stands for the type of a message, and begins what stands for an address, of somebody who was erased by law."""
 
 INBOUND = frozenset({MESSAGE, NOTICE, ECHO})
 
@@ -65,8 +71,8 @@ async def read(store: Store, partition: int, after: str, count: int) -> list[Ent
 
 async def fetch(store: Store, places: Sequence[tuple[int, str]]) -> list[Entry | None]:
     """Return the entries at the given (partition, position) pairs, None where there is none. Raises `StoreError`."""
-    replies = await asyncio.gather(
-        *(store.do(tag(partition), "XRANGE", key(partition, "log"), at, at) for partition, at in places)
+    replies = await store.each(
+        [(tag(partition), ("XRANGE", key(partition, "log"), at, at)) for partition, at in places]
     )
     return [
         entry(partition, reply[0]) if reply else None for (partition, _), reply in zip(places, replies, strict=True)

@@ -72,6 +72,9 @@ class ChannelMemory:
         self._wakes.ring((f"{self._tag}/{box}",))
         return int(position)
 
+    async def empty(self, box: str) -> None:
+        await self._store.do(self._tag, "DEL", self._key(f"b:{box}"), self._key(f"i:{box}"))
+
     async def read(self, box: str, after: int) -> list[tuple[int, str]]:
         keys = [self._key(f"b:{box}"), self._key(f"i:{box}")]
         first, items = await self._store.run(MEMORY, self._tag, keys, ("read", after))

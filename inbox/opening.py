@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from inbox.directory import RESTORING
 from inbox.durability import Durability, Finding, judge, read
 from inbox.partitions import COUNT, shared_key
 from inbox.store import CONNECT_ERRORS, Script, Store, StoreDown, Topology
@@ -32,17 +34,35 @@ async def open_store(
     if refused:
         raise Unfit(refused)
     store = Store(topology, scripts)
-    await store.do("hub", "SET", shared_key("hub", "partitions"), COUNT, "NX")
-    partitions = await store.do("hub", "GET", shared_key("hub", "partitions"))
-    if int(partitions) != COUNT:
+    try:
+        unfinished = await store.do("hub", "EXISTS", shared_key("hub", RESTORING))
+        if unfinished:
+            text = "a restore into this store has not come to its end; run huiliu restore again, or empty the store"
+            raise Unfit([Finding("refuse", text)])
+        await store.do("hub", "SET", shared_key("hub", "partitions"), COUNT, "NX")
+        partitions = await store.do("hub", "GET", shared_key("hub", "partitions"))
+        if int(partitions) != COUNT:
+            text = f"the data are cut into {partitions} partitions, this version of the hub works with {COUNT}"
+            raise Unfit([Finding("refuse", text)])
+    except BaseException:
         await store.close()
-        text = f"the data are cut into {partitions} partitions, this version of the hub works with {COUNT}"
-        raise Unfit([Finding("refuse", text)])
+        raise
     return store, durability, findings
 
 
 async def examine(topology: Topology) -> Durability:
-    """Read the store's durability from the store itself, every primary of a cluster. Raises `StoreDown`."""
+    """Read the store's durability from the store itself, every primary of a cluster. Raises `StoreDown`.
+
+    A cancellation waits until it is read: redis-py swallows one, or leaves a socket behind, when it comes too early.
+    """
+    reading = asyncio.ensure_future(_examine(topology))
+    try:
+        return await asyncio.shield(reading)
+    finally:
+        await asyncio.wait([reading])
+
+
+async def _examine(topology: Topology) -> Durability:
     client = await topology.admin()
     try:
         await client.initialize()

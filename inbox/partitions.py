@@ -12,6 +12,9 @@ import secrets
 from typing import NamedTuple
 
 COUNT = 64
+OURS = "hl:"
+"""What all keys begin with: a database may be shared."""
+
 ID = re.compile(r"([a-z])(0|[1-9][0-9]{0,3})-([0-9a-zA-Z_-]{1,40})")
 AT = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 
@@ -39,7 +42,19 @@ def parse_id(text: str, letter: str) -> Id:
     return Id(letter, int(match[2]), match[3])
 
 
-NAMES = {"c": "conversation", "m": "message", "k": "contact", "d": "delivery", "s": "shunted", "t": "attachment"}
+NAMES = {
+    "c": "conversation",
+    "m": "message",
+    "k": "contact",
+    "d": "delivery",
+    "b": "bulk send",
+    "s": "shunted",
+    "t": "attachment",
+    "w": "draft",
+    "i": "invitation",
+    "r": "response",
+    "g": "merge",
+}
 
 
 def partition_of(address: str) -> int:
@@ -54,12 +69,12 @@ def tag(partition: int) -> str:
 
 def key(partition: int, name: str) -> str:
     """Return the store's key for *name* in a partition."""
-    return f"hl:{{{partition}}}:{name}"
+    return f"{OURS}{{{partition}}}:{name}"
 
 
 def shared_key(group: str, name: str) -> str:
     """Return a key outside the partitions; everything of one *group* shares a slot."""
-    return f"hl:{{{group}}}:{name}"
+    return f"{OURS}{{{group}}}:{name}"
 
 
 def digest(*parts: str) -> str:

@@ -55,13 +55,14 @@ class Origin:
 class Spot:
     """Where an event belongs: the address's record, and a conversation if there is one to continue.
 
-    *contact* is what is known of the customer.
+    *contact* is what is known of the customer, *root* the contact that they are (part of), "" for a stranger.
     """
 
     address: Mapping[str, str]
     conversation: Conversation | None
     reopens: bool
     contact: Contact = NOBODY
+    root: str = ""
 
     @property
     def new(self) -> bool:
@@ -83,13 +84,15 @@ class Decided:
     """What the router wants to have set on the conversation, and what the log shall tell of it.
 
     *language* is that of the message, "" if it cannot be told.
-    *story* is told of what has an effect that others wait for, *seen* of a decision that has none.
+    *story* is told of what has an effect that others wait for, *seen* of a decision that has none. *quiet* leaves the
+    conversation as it stands, but for the message on its timeline: nobody has to answer it.
     """
 
     language: str = ""
     set: dict[str, Any] = field(default_factory=dict)
     story: dict[str, Any] = field(default_factory=dict)
     seen: str = ""
+    quiet: bool = False
 
 
 def parse(entry: Entry, kind: str, capabilities: Capabilities) -> Origin:
@@ -110,9 +113,10 @@ class Placer:
         """Find where *origin* belongs, without changing anything. Raises `StoreError`."""
         partition, latest = origin.entry.partition, f"conv:{origin.channel}"
         keys = [key(partition, f"a:{origin.address}")]
-        found, conversation_found, told = await self._store.run(LOCATE, tag(partition), keys, (latest, *contacts.KNOWN))
+        asked = (latest, *contacts.KNOWN, contacts.INTO)
+        found, conversation_found, told = await self._store.run(LOCATE, tag(partition), keys, asked)
         record = pairs(found)
-        contact = await self._contact(record, told)
+        root, contact = await self._contact(record, told)
         known = await self._referred(origin)
         conversation: Conversation | None = None
         if known is None and not origin.capabilities.threads:
@@ -122,18 +126,22 @@ class Placer:
         if conversation is None and known:
             conversation = (await conversations.load_many(self._store, [parse_id(known, "c")]))[0]
         if conversation is None:
-            return Spot(record, None, reopens=False, contact=contact)
+            return Spot(record, None, reopens=False, contact=contact, root=root)
         if conversation.status == "resolved" and origin.entry.type == logbook.MESSAGE:
             if not origin.rest.refs and origin.entry.ms - conversation.resolved_at > REOPEN_FOR:
-                return Spot(record, None, reopens=False, contact=contact)
-            return Spot(record, conversation, reopens=True, contact=contact)
-        return Spot(record, conversation, reopens=False, contact=contact)
+                return Spot(record, None, reopens=False, contact=contact, root=root)
+            return Spot(record, conversation, reopens=True, contact=contact, root=root)
+        return Spot(record, conversation, reopens=False, contact=contact, root=root)
 
-    async def _contact(self, record: Mapping[str, str], told: Sequence[str | None]) -> Contact:
-        """Return what is known of the contact: *told*, or asked for where the contact is in another partition."""
-        if told:
-            return contacts.from_hash(dict(zip(contacts.KNOWN, told, strict=True))) if any(told) else NOBODY
-        return await contacts.known(self._store, record["contact"]) if "contact" in record else NOBODY
+    async def _contact(self, record: Mapping[str, str], told: Sequence[str | None]) -> tuple[str, Contact]:
+        """Return the contact and what is known of it: *told*, or asked for where it is in another partition."""
+        name = record.get("contact", "")
+        if not name or (told and not any(told)):
+            return name, NOBODY
+        if told and not told[-1]:
+            return name, contacts.from_hash(dict(zip(contacts.KNOWN, told, strict=False)))
+        [(root, fields)] = await contacts.load_many(self._store, [name])
+        return root, contacts.from_hash(fields)
 
     async def _referred(self, origin: Origin) -> str | None:
         """Return the conversation of a message that this one answers, if it was on the same channel."""
@@ -230,6 +238,7 @@ class Placer:
                 "kind": origin.kind,
                 "address": origin.address,
                 "contact": contact,
+                "before": spot.address.get(f"conv:{origin.channel}", ""),
                 "opened_at": entry.ms,
                 "subject": origin.rest.subject[:SUBJECT_LIMIT],
                 **change.set,
@@ -238,10 +247,14 @@ class Placer:
             (f"a:{origin.address}", [*self._record(origin, spot, contact), f"conv:{origin.channel}", str(place)])
         ]
         name = entry.fields.get("n", "")
+        home = parse_id(contact, "k")
         if "contact" not in spot.address:
-            change.records.append((f"k:{entry.id}", ["name", name, "addresses", origin.address, "since", origin.at]))
-        elif name and entry.type == logbook.MESSAGE and name != spot.address.get("name"):
-            change.records.append((f"k:{parse_id(contact, 'k').key}", ["name", name]))
+            change.records.append((f"k:{home.key}", ["name", name, "addresses", origin.address, "since", origin.at]))
+            change.marks = (*change.marks, (contacts.LIST, origin.at, home.key))
+        elif (
+            name and entry.type == logbook.MESSAGE and name != spot.address.get("name") and home.partition == partition
+        ):
+            change.records.append((f"k:{home.key}", ["name", name]))
         done = await commit(self._store, partition, change)
         if not done.fresh:
             return Placed(done.answer or str(place), fresh=False)
@@ -264,7 +277,9 @@ class Placer:
         values: dict[str, Any] = {
             "last_message_at": max(entry.ms, spot.conversation.last_message_at if spot.conversation else 0)
         }
-        if entry.type == logbook.MESSAGE:
+        if decided.quiet:
+            pass
+        elif entry.type == logbook.MESSAGE:
             values["status"] = "open"
             values["last_inbound_at"] = entry.ms
             if origin.rest.handle:
@@ -289,10 +304,15 @@ class Placer:
             fields += ["b", msgspec.json.encode(decided.story).decode()]
         elif decided.seen:
             fields += ["q", decided.seen]
+        unset: tuple[str, ...] = ()
+        if entry.type == logbook.MESSAGE and spot.conversation is not None and spot.conversation.heed:
+            fields += ["w", 1]
+            unset = ("heed",)
         return Change(
             id=place.key,
             version=spot.conversation.version if spot.conversation else None,
             set=values,
+            unset=unset,
             count=(("messages", 1),) if entry.type != logbook.NOTICE else (),
             log=[("d" if decided.story or decided.seen else "", fields), *self._reopening(spot, place, entry.ms)],
             timeline=(f"m{item}",),
@@ -341,6 +361,8 @@ class Placer:
         """
         assert origin.rest.window is not None
         seconds, messages = origin.rest.window
+        if messages == 0:  # who has left may not be written to, whatever was granted before
+            return [f"wu:{origin.channel}", origin.at, f"wl:{origin.channel}", 0]
         until = origin.at + seconds * 1000
         known_until = int(spot.address.get(f"wu:{origin.channel}") or 0)
         known_left = spot.address.get(f"wl:{origin.channel}") or ""
@@ -361,4 +383,5 @@ class Placer:
             change.records.append(
                 (f"k:{origin.entry.id}", ["name", name, "addresses", origin.address, "since", origin.at])
             )
+            change.marks = ((contacts.LIST, origin.at, origin.entry.id),)
         await commit(self._store, held.partition, change)

@@ -12,7 +12,7 @@ from config.settings import TEAMS_OWN, Settings, Sla
 from inbox import course
 from inbox.api import rfc3339
 from inbox.clocks import BREACH, LEVELS, WARNING, Limit, Promise, Told, readings
-from inbox.conversations import Conversation, known_course
+from inbox.conversations import LATE, Conversation, known_course
 from inbox.course import CLOCKS
 from inbox.worktime import Worktime
 
@@ -80,8 +80,9 @@ def _promise(name: str, sla: Sla, calendar: str, worktimes: Mapping[str, Worktim
 
 
 def _digest(settings: Settings) -> str:
-    """Return a hash over everything in *settings* that a deadline depends on."""
+    """Return a hash over everything in *settings* that a deadline depends on, and over what is kept of deadlines."""
     parts = [
+        LATE,
         *(f"{name} {sla!r}" for name, sla in settings.sla.items()),
         *(f"{name} {_calendar(hours)}" for name, hours in settings.hours.items()),
         *(f"{name} {team.sla} {team.hours}" for name, team in settings.teams.items()),

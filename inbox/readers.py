@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +22,14 @@ from inbox.wakes import Wakes
 
 log = logging.getLogger(__name__)
 
+FIRST = 16
 BATCH = 128
 LOOK = 1.0
 PAUSE = 0.2
 SAVE = 0.5
+TRIES = 5
+"""After so many failures in a row a reader gets its entries one by one, and leaves out those that it fails on."""
+
 ADVANCE = Script.load(Path(__file__).parent / "scripts" / "advance.lua")
 
 
@@ -41,14 +46,17 @@ class Place:
     """How far each reader is in a partition, by name.
 
     *saved_at* is when the store last learned it, *resting* until when a reader that failed is left alone;
-    both in the event loop's time.
+    both in the event loop's time. *failures* tells how often in a row it failed. *batch* is how many entries are read
+    at a time.
     """
 
     held: Held
     positions: dict[str, str]
     saved_at: float
     resting: dict[str, float] = field(default_factory=dict)
+    failures: Counter[str] = field(default_factory=Counter)
     unsaved: bool = False
+    batch: int = FIRST
 
 
 class Readers:
@@ -71,7 +79,7 @@ class Readers:
         self._owners: set[asyncio.Task[None]] = set()
         self._places: dict[int, Place] = {}
         self.leases = Leases(store, place, started, self._start, self._stop)
-        self.lag: dict[str, float] = {}
+        self.left_out: Counter[str] = Counter()
 
     async def run(self) -> None:
         """Hold partitions and follow their logs until cancelled; then give them up."""
@@ -136,7 +144,7 @@ class Readers:
         names = [reader.name for reader in self._readers]
         known = await self._store.do(tag(held.partition), "HMGET", key(held.partition, "pos"), *names)
         positions = {name: position or "0-0" for name, position in zip(names, known, strict=True)}
-        # The first progress is saved at once: who dies again and again within seconds still gets on.
+        # The first few entries are saved at once: who dies again and again within seconds still gets on.
         place = self._places[held.partition] = Place(held, positions, asyncio.get_running_loop().time() - SAVE)
         return place
 
@@ -146,10 +154,11 @@ class Readers:
         now = asyncio.get_running_loop().time()
         ready = [reader for reader in self._readers if place.resting.get(reader.name, 0.0) <= now]
         for position in {place.positions[reader.name] for reader in ready}:  # one, unless a reader fell behind
-            entries = await logbook.read(self._store, place.held.partition, position, BATCH)
+            entries = await logbook.read(self._store, place.held.partition, position, place.batch)
             for reader in ready if entries else ():
                 if place.positions[reader.name] == position and await self._handle(reader, place, entries):
-                    more = more or len(entries) == BATCH
+                    more = more or len(entries) == place.batch
+        place.batch = min(BATCH, place.batch * 2) if more else place.batch
         if place.unsaved and now > place.saved_at + SAVE:
             await self._save(place)
         return more
@@ -161,13 +170,32 @@ class Readers:
         except (Fenced, StoreError):
             raise
         except Exception:
-            # A fault of ours in one entry: say so and try again; handlers isolate single entries themselves.
             log.exception("reader %s of partition %d failed", reader.name, place.held.partition)
-            place.resting[reader.name] = asyncio.get_running_loop().time() + LOOK
-            return False
+            place.failures[reader.name] += 1
+            if place.failures[reader.name] < TRIES:
+                place.resting[reader.name] = asyncio.get_running_loop().time() + LOOK
+                return False
+            await self._one_by_one(reader, place, entries)
+        place.failures[reader.name] = 0
         place.positions[reader.name] = entries[-1].id
         place.unsaved = True
         return True
+
+    async def _one_by_one(self, reader: Reader, place: Place, entries: Sequence[logbook.Entry]) -> None:
+        """Leave out what a fault of ours makes impossible: it stays in the log, and those behind it must not wait.
+
+        Raises `Fenced`, `StoreError`.
+        """
+        for entry in entries:
+            try:
+                await reader.handle(place.held, [entry])
+            except (Fenced, StoreError):
+                raise
+            except Exception:
+                log.exception("reader %s of partition %d leaves %s out", reader.name, place.held.partition, entry.id)
+                self.left_out[reader.name] += 1
+            place.positions[reader.name] = entry.id
+            place.unsaved = True
 
     async def _save(self, place: Place) -> None:
         """Remember in the store how far the readers are. Raises `Fenced`, `StoreError`."""

@@ -275,6 +275,8 @@ class Rest(msgspec.Struct, frozen=True, omit_defaults=True):
     auto: bool = False
     name: str = ""
     details: dict[str, Any] = msgspec.field(default_factory=dict)
+    choice: str = ""
+    proven: tuple[str, ...] = ()
 
 
 def rest(event: Message | Notice | Echo) -> bytes:
@@ -284,7 +286,17 @@ def rest(event: Message | Notice | Echo) -> bytes:
     )
     if isinstance(event, Message):
         more = Rest(
-            event.subject, event.html, event.media, event.refs, event.handle, window, event.auto, "", event.details
+            event.subject,
+            event.html,
+            event.media,
+            event.refs,
+            event.handle,
+            window,
+            event.auto,
+            "",
+            event.details,
+            event.choice,
+            event.proven,
         )
     elif isinstance(event, Notice):
         more = Rest(handle=event.handle, window=window, name=event.name, details=event.details)

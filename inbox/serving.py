@@ -12,6 +12,11 @@ from multidict import CIMultiDictProxy
 
 HOOKS = "/hooks/"
 BACKLOG = 1024
+CLOSED = {
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+"""What every answer says that says nothing else of it."""
 KEEPALIVE = 75.0
 SHUTDOWN = 5.0
 
@@ -51,6 +56,7 @@ class Serving:
         """Listen. Raises OSError when the port is taken."""
         loop = asyncio.get_running_loop()
         app, hook, max_body = self._app, self._hook, self._max_body
+        app.on_response_prepare.append(closed)
         app.freeze()
         await app.startup()
 
@@ -70,20 +76,32 @@ class Serving:
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN)
         await self._runner.setup()
-
-        self._front = self._make_front(server, KEEPALIVE)
-        self._listening = await loop.create_server(self._front, host, port, reuse_port=shared or None, backlog=BACKLOG)
+        try:
+            front = self._make_front(server, KEEPALIVE)
+            self._listening = await loop.create_server(front, host, port, reuse_port=shared or None, backlog=BACKLOG)
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        self._front = front
         self.port = self._listening.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Take nothing more, let running requests finish, close."""
-        if self._runner is None or self._listening is None or self._front is None:
+        """Take nothing more, let running requests finish, close; a second time does nothing."""
+        runner, listening, front = self._runner, self._listening, self._front
+        if runner is None or listening is None or front is None:
             return
-        self._listening.close()
+        self._listening = None
+        listening.close()
         await self._app.shutdown()
-        await self._front.close(SHUTDOWN)
-        await self._runner.cleanup()
+        await front.close(SHUTDOWN)
+        await runner.cleanup()
         await self._app.cleanup()
+
+
+async def closed(_: web.Request, response: web.StreamResponse) -> None:
+    """Let an answer do nothing in a browser that it did not ask for."""
+    for name, value in CLOSED.items():
+        response.headers.setdefault(name, value)
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

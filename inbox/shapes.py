@@ -11,11 +11,11 @@ import msgspec
 from connectors.base import Capabilities, Media
 from inbox import log as logbook
 from inbox.api import PREFIX, rfc3339
-from inbox.contacts import from_hash
+from inbox.contacts import from_hash, load_many
 from inbox.conversations import Conversation, pairs
 from inbox.fetching import Fetched, pending
 from inbox.log import Entry
-from inbox.partitions import key, parse_id, tag
+from inbox.partitions import key, tag
 from inbox.store import Store
 from inbox.timeline import Item
 
@@ -31,12 +31,12 @@ DIRECTIONS = {
 
 def conversation_shape(
     one: Conversation,
-    contact: Mapping[str, str],
+    contact: tuple[str, Mapping[str, str]],
     address: Mapping[str, str],
     capabilities: Capabilities,
     sla: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return a conversation as the API shows it. *sla* is what its clocks say."""
+    """Return a conversation as the API shows it. *contact* is id and hash, *sla* what its clocks say."""
     return {
         "id": one.id,
         "channel": one.channel,
@@ -48,7 +48,7 @@ def conversation_shape(
         "stage": one.stage or None,
         "tags": list(one.tags),
         "subject": one.subject,
-        "contact": contact_shape(one.contact, contact, one),
+        "contact": contact_shape(*contact, one),
         "opened_at": rfc3339(one.opened_at),
         "last_message_at": rfc3339(one.last_message_at),
         "last_inbound_at": rfc3339(one.last_inbound_at),
@@ -56,7 +56,10 @@ def conversation_shape(
         "resolved_at": rfc3339(one.resolved_at) if one.status == "resolved" else None,
         "snoozed_until": rfc3339(one.snoozed_until) if one.status == "snoozed" else None,
         "messages": one.messages,
-        "unread": one.last_inbound_at > one.read_at,
+        "unread": one.last_inbound_at > one.read_at or bool(one.attention),
+        "attention": {"reason": "undelivered", "delivery": f"d{one.place.partition}-{one.attention}"}
+        if one.attention
+        else None,
         "risk": one.risk or None,
         "skills": list(one.skills),
         "language": one.language or None,
@@ -72,6 +75,8 @@ def contact_shape(
 ) -> dict[str, Any]:
     """Return a contact as the API shows it."""
     addresses = fields.get("addresses", "") or (conversation.address if conversation else "")
+    if addresses.startswith(logbook.ERASED):
+        addresses = ""
     name = fields.get("name") or (conversation.name if conversation else "")
     known = from_hash(fields)
     return {
@@ -82,6 +87,12 @@ def contact_shape(
         "tier": known.tier or None,
         "language": known.language or None,
     }
+
+
+def customer_shape(contact_id: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    """Return a contact for itself, with what its conversations do not show."""
+    since = int(fields.get("since") or 0)
+    return {**contact_shape(contact_id, fields), "channel": fields.get("channel") or None, "since": rfc3339(since)}
 
 
 def window_shape(address: Mapping[str, str], channel: str, capabilities: Capabilities) -> dict[str, Any] | None:
@@ -95,14 +106,18 @@ def window_shape(address: Mapping[str, str], channel: str, capabilities: Capabil
     }
 
 
-async def details(store: Store, found: Sequence[Conversation]) -> list[tuple[dict[str, str], dict[str, str]]]:
-    """Return (contact, address record) of each conversation, in one round trip per node. Raises `StoreError`."""
-    contacts = [parse_id(one.contact, "k") for one in found]
-    wanted = [(contact.partition, f"k:{contact.key}") for contact in contacts]
-    wanted += [(one.place.partition, f"a:{one.address}") for one in found]
-    replies = await asyncio.gather(*(store.do(tag(place), "HGETALL", key(place, name)) for place, name in wanted))
+async def details(store: Store, found: Sequence[Conversation]) -> list[tuple[str, dict[str, str], dict[str, str]]]:
+    """Return (contact, its hash, address record) of each conversation. Raises `StoreError`.
+
+    It takes one round trip per node, and one more for contacts that were merged.
+    """
+    wanted = [(one.place.partition, f"a:{one.address}") for one in found]
+    people, replies = await asyncio.gather(
+        load_many(store, [one.contact for one in found]),
+        store.each([(tag(place), ("HGETALL", key(place, name))) for place, name in wanted]),
+    )
     records = [pairs(reply) for reply in replies]
-    return list(zip(records[: len(found)], records[len(found) :], strict=True))
+    return [(contact, fields, record) for (contact, fields), record in zip(people, records, strict=True)]
 
 
 def message_shape(
@@ -125,13 +140,32 @@ def message_shape(
         "type": fields.get("ty") or "text",
         "delivery": delivery,
     }
-    if entry.type == logbook.STATE:
+    if entry.type == logbook.DELIVERY:
+        shape["author"] = {"kind": "hub", "id": None, "name": None}
+        shape["event"] = delivery_event(entry)
+    elif entry.type == logbook.STATE:
         shape["event"] = {"name": fields["ev"], **body}
     elif entry.type == logbook.NOTICE:
         shape["event"] = {"name": body.get("name", ""), **body.get("details", {})}
     elif body.get("details"):
         shape["details"] = body["details"]
     return shape
+
+
+def delivery_event(entry: Entry) -> dict[str, Any]:
+    """Return what one change of a delivery was, and what told us of it."""
+    fields = entry.fields
+    return {
+        "name": "delivery",
+        "delivery": f"d{entry.partition}-{fields['d']}",
+        "state": fields["st"],
+        "cause": fields.get("ca", "hub"),
+        "attempt": int(fields["n"]) if "n" in fields else None,
+        "by": fields.get("by"),
+        "error": fields.get("er"),
+        "code": fields.get("co"),
+        "due_at": rfc3339(int(fields["du"])) if "du" in fields else None,
+    }
 
 
 def author_shape(entry: Entry, conversation: Conversation) -> dict[str, Any]:
@@ -145,7 +179,7 @@ def author_shape(entry: Entry, conversation: Conversation) -> dict[str, Any]:
     if entry.type == logbook.ECHO:
         return {"kind": "agent", "id": None, "name": entry.fields.get("n") or None}
     author = msgspec.json.decode(entry.fields.get("au", "{}"))
-    kind = "hub" if author.get("kind") == "hub" else "agent"
+    kind = author.get("kind") if author.get("kind") in ("hub", "contact") else "agent"
     return {"kind": kind, "id": author.get("id") or None, "name": author.get("name") or None}
 
 

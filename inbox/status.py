@@ -68,6 +68,7 @@ class Status:
                     "state": channel.state,
                     "reason": channel.reason,
                     "last_event_at": channel.last_event_at,
+                    "lag": channel.lag,
                     "changed_at": channel.changed_at,
                 }
             )
@@ -78,8 +79,9 @@ class Status:
     async def _recall(self, channel: Channel) -> None:
         """Learn from the processes before this one when a channel was last heard."""
         known = await self._store.do("hub", "HGET", shared_key("hub", "channels"), channel.name)
-        if known:
-            channel.last_event_at = max(channel.last_event_at, int(msgspec.json.decode(known)["last_event_at"]))
+        state = msgspec.json.decode(known) if known else {}
+        if int(state.get("last_event_at", 0)) > channel.last_event_at:
+            channel.last_event_at, channel.lag = int(state["last_event_at"]), int(state.get("lag", 0))
 
     async def metrics(
         self, gauges: Mapping[str, tuple[str, float]], now: int, more: Sequence[GaugeMetricFamily] = ()
@@ -91,10 +93,10 @@ class Status:
         Raises `StoreError`.
         """
         registry = CollectorRegistry()
-        registry.register(Families([*await self._families(), *more, *plain({**gauges, **await self._progress(now)})]))
+        registry.register(Families([*await self._families(), *more, *plain({**gauges, **await self.progress(now)})]))
         return generate_latest(registry)
 
-    async def _progress(self, now: int) -> dict[str, tuple[str, float]]:
+    async def progress(self, now: int) -> dict[str, tuple[str, float]]:
         """Return whether anything lags behind: what an alert looks at. *now* is in milliseconds."""
         living = set(await self._store.run(BEAT_SCRIPT, "hub", [shared_key("hub", "workers")], ("", DEAD_MS)))
         states = await asyncio.gather(*(self._partition(partition) for partition in range(COUNT)))
@@ -108,7 +110,7 @@ class Status:
             ),
             "huiliu_log_lag_seconds": (
                 "Age of the oldest log entry that is not routed yet",
-                max(0.0, (now - min(unread)) / 1000) if unread else 0.0,
+                max(1, now - min(unread)) / 1000 if unread else 0.0,  # 0 = all are, also those logged since *now*
             ),
             "huiliu_oldest_due_seconds": (
                 "For how long the oldest delivery has been due",
@@ -143,8 +145,13 @@ class Status:
             "sends": ("huiliu_sends", "Outcomes of sends, and receipts, by channel"),
             "hooks": ("huiliu_hook_calls", "Calls of platforms by channel and outcome"),
             "routing": ("huiliu_routing", "What the router did"),
+            "readers": ("huiliu_left_out", "Log entries left out by a reader that failed on them again and again"),
             "shadow": ("huiliu_shadow", "What the routes that are only watched would have done"),
             "sla": ("huiliu_sla", "Promises by channel, clock and outcome: met, warning, breach"),
+            "notices": ("huiliu_notices", "Notices to agents and teams by channel"),
+            "staff": ("huiliu_staff", "What agents wrote where they work, by channel and what became of it"),
+            "surveys": ("huiliu_surveys", "What became of who might be asked, by channel"),
+            "survey_answers": ("huiliu_survey_answers", "Answers to surveys, by survey and what became of them"),
             "lookups": ("huiliu_lookups", "Questions about orders to an existing tool by channel and outcome"),
         }
         for name, (metric, text) in tables.items():

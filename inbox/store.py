@@ -406,12 +406,18 @@ class Store:
 
     async def many(self, tag: str, commands: Sequence[Sequence[Word]]) -> list[Reply]:
         """Run several commands on the node of *tag* in one round trip; not atomic. Raises `StoreError`."""
-        if len(commands) < 2:
-            return [await self._send(tag, pack(*command)) for command in commands]
-        packed = [pack(*command) for command in commands]
-        link = self._by_tag.get(tag) or await self.link(tag)
-        sent = [link.do(one) for one in packed]
+        return await self.each([(tag, command) for command in commands])
+
+    async def each(self, commands: Sequence[tuple[str, Sequence[Word]]]) -> list[Reply]:
+        """Run (tag, command) pairs, in one round trip for each node; not atomic. Raises `StoreError`."""
+        packed = [(tag, pack(*command)) for tag, command in commands]
+        if len(packed) < 2:
+            return [await self._send(tag, command) for tag, command in packed]
+        sent: list[asyncio.Future[Reply]] = []
         try:
+            for tag, command in packed:
+                link = self._by_tag.get(tag) or await self.link(tag)
+                sent.append(link.do(command))
             await asyncio.wait(sent)  # a task for each command would cost more than the command
         finally:
             for future in sent:
@@ -419,7 +425,10 @@ class Store:
         errors = [future.exception() for future in sent]
         if not any(errors):
             return [future.result() for future in sent]
-        return [await self._settled(tag, *each) for each in zip(packed, sent, errors, strict=True)]
+        return [
+            await self._settled(tag, command, future, error)
+            for (tag, command), future, error in zip(packed, sent, errors, strict=True)
+        ]
 
     async def _settled(
         self, tag: str, packed: bytes, sent: asyncio.Future[Reply], error: BaseException | None

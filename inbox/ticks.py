@@ -21,7 +21,7 @@ from inbox import clocks, course
 from inbox import log as logbook
 from inbox.api import rfc3339
 from inbox.clocks import Happening, Plan, Told
-from inbox.conversations import CLOCKS, Change, Conflict, Conversation, Value, commit, known_course, load_many
+from inbox.conversations import CLOCKS, LATE, Change, Conflict, Conversation, Value, commit, known_course, load_many
 from inbox.leases import Fenced, Held
 from inbox.partitions import Id, key, tag
 from inbox.promises import Promises
@@ -121,17 +121,18 @@ class Ticks:
             watched.digest = promises.digest
         now = self._now()
         # What is due comes before what has only changed: after a change of the promises that is everything.
-        first = await self._store.do(slot, "ZRANGE", name, 0, 0, "WITHSCORES")
-        if not first:
-            return None
-        if int(float(first[1])) > now:
-            return int(float(first[1]))
+        first = _moment(await self._store.do(slot, "ZRANGE", name, 0, 0, "WITHSCORES"))
+        if first is None or first > now:
+            return first
         due = await self._store.do(slot, "ZRANGEBYSCORE", name, "(0", now, "LIMIT", 0, BATCH)
         if len(due) < BATCH:
             due += await self._store.do(slot, "ZRANGEBYSCORE", name, 0, 0, "LIMIT", 0, BATCH - len(due))
         async with self._turns:
             await self._judge(held, promises, due)
-        return now
+        if len(due) == BATCH:
+            return now
+        # What changes from now on waits for the next look: under load something always has, and each look costs.
+        return _moment(await self._store.do(slot, "ZRANGEBYSCORE", name, "(0", "+inf", "WITHSCORES", "LIMIT", 0, 1))
 
     async def _judge(self, held: Held, promises: Promises, due: Sequence[str]) -> None:
         """Read the clocks of conversations and tell what there is to tell. Raises `Fenced`, `StoreError`."""
@@ -140,7 +141,7 @@ class Ticks:
         arguments: list[Value] = [held.epoch]
         for name, conversation in zip(due, found, strict=True):
             if conversation is None:
-                arguments += (name, "0", "", "")
+                arguments += (name, "0", "", "", "")
                 continue
             plan = self._plan(promises, conversation)
             if any(one.what != clocks.MET for one in plan.happenings):
@@ -149,7 +150,8 @@ class Ticks:
                 continue
             quiet[name] = conversation, plan
             told = str(plan.told) if plan.told != Told.parsed(conversation.told) else ""
-            arguments += (name, conversation.version, "" if plan.next_at is None else plan.next_at, told)
+            late = "" if plan.late is None else -plan.late
+            arguments += (name, conversation.version, "" if plan.next_at is None else plan.next_at, told, late)
         if len(arguments) > 1:
             await self._note(held, quiet, arguments)
 
@@ -173,6 +175,7 @@ class Ticks:
         """Write what happened into the conversation's log. Raises `Conflict`, `Fenced`, `StoreError`."""
         place = conversation.place
         entries = [one for one in plan.happenings if one.what != clocks.MET]
+        places = {CLOCKS: plan.next_at, LATE: None if plan.late is None else -plan.late}
         await commit(
             self._store,
             held.partition,
@@ -182,8 +185,8 @@ class Ticks:
                 epoch=held.epoch,
                 set={"told": str(plan.told)},
                 log=[("s", _entry(place.key, one)) for one in entries],
-                marks=((CLOCKS, plan.next_at, place.key),) if plan.next_at is not None else (),
-                unmarks=((CLOCKS, place.key),) if plan.next_at is None else (),
+                marks=[(name, score, place.key) for name, score in places.items() if score is not None],
+                unmarks=[(name, place.key) for name, score in places.items() if score is None],
             ),
         )
         self._count(conversation, plan)
@@ -192,6 +195,11 @@ class Ticks:
     def _count(self, conversation: Conversation, plan: Plan) -> None:
         for one in plan.happenings:
             self.counts[conversation.channel, f"{one.reading.run.clock}_{one.what}"] += 1
+
+
+def _moment(reply: Sequence[str]) -> int | None:
+    """Return the score of the one element in a reply with scores."""
+    return int(float(reply[1])) if reply else None
 
 
 def _entry(name: str, one: Happening) -> list[Value]:

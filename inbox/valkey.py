@@ -91,6 +91,7 @@ appendfsync {durability}
 aof-use-rdb-preamble no
 auto-aof-rewrite-min-size 16mb
 save ""
+repl-diskless-sync-delay 0
 maxmemory-policy noeviction
 hash-max-listpack-value 256
 hash-max-listpack-entries 512

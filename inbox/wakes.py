@@ -19,6 +19,20 @@ CHANNEL = "hl:wake"
 RETRY = 1.0
 
 
+class Chime(asyncio.Event):
+    """A bell of its own that also rings a common one, and says there what rang."""
+
+    def __init__(self, name: str, heard: set[str], common: asyncio.Event) -> None:
+        super().__init__()
+        self._name = name
+        self._heard = heard
+        self._common = common
+
+    def set(self) -> None:
+        self._heard.add(self._name)
+        self._common.set()
+
+
 class Wakes:
     """Named bells. *ring* sets the events of all who listen, here and in the other processes."""
 
@@ -43,6 +57,21 @@ class Wakes:
             if not listeners:
                 del self._events[name]
 
+    @contextmanager
+    def listen_to(self, names: Iterable[str], heard: set[str]) -> Iterator[asyncio.Event]:
+        """Give one event that is set whenever any of *names* rings; what rang is put into *heard*."""
+        event = asyncio.Event()
+        chimes = {name: Chime(name, heard, event) for name in names}
+        for name, chime in chimes.items():
+            self._events.setdefault(name, set()).add(chime)
+        try:
+            yield event
+        finally:
+            for name, chime in chimes.items():
+                self._events[name].discard(chime)
+                if not self._events[name]:
+                    del self._events[name]
+
     def ring(self, names: Iterable[str]) -> None:
         """Wake all who listen to any of *names*."""
         for name in names:
@@ -62,13 +91,17 @@ class Wakes:
             try:
                 await self._store.do("hub", "PUBLISH", CHANNEL, "\n".join((self._sender, *names)))
             except StoreError:
-                log.debug("a wake was not published; the others look by the clock")
+                log.debug("a wake was not published; it goes with the next one")
+                self._outgoing |= names
+                return
 
     async def run(self) -> None:
-        """Pass on what other processes ring, for ever."""
+        """Pass on what other processes ring, for ever. What rang while nobody could hear it may be anything."""
         while True:
             try:
                 async with self._store.subscription(CHANNEL) as pubsub:
+                    for name in tuple(self._events):
+                        self._set(name)
                     while True:
                         message = await pubsub.get_message(timeout=5.0)
                         obey_cancellation()

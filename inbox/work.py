@@ -14,10 +14,11 @@ from inbox import log as logbook
 from inbox.conversations import Change, Committed, Conflict, Conversation, Value, commit, load, stepped
 from inbox.course import RESOLVED, RETURNED, SNOOZED
 from inbox.leases import Held
-from inbox.partitions import Id, key, tag
+from inbox.partitions import Id, digest, key, tag
 from inbox.store import Store
 from inbox.wakes import Wakes
 
+BELL = "z"
 TRIES = 8
 CALM = 0.002  # seconds before the second try, at most; doubled for each further one
 MOST_TAGS = 100
@@ -136,27 +137,40 @@ class Desk:
         """Remember up to when a conversation has been read."""
 
         def change(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
-            return ({"read_at": at} if at > now.read_at else {}), {}
+            values: dict[str, Any] = {"read_at": at} if at > now.read_at else {}
+            return values | ({"attention": ""} if now.attention else {}), {}
 
         return await self._change(conversation_id, HUB, "", change)
 
-    async def note(self, conversation_id: str, actor: Actor, text: str) -> str:
-        """Leave a note that no customer sees; return its message id. Raises `Refusal` if it is empty."""
+    async def note(self, conversation_id: str, actor: Actor, text: str, *, source: tuple[str, str] = ("", "")) -> str:
+        """Leave a note that no customer sees; return its message id. Raises `Refusal` if it is empty.
+
+        *source* = (address, log position) of the message that it came with: the same one leaves one note, and "" is
+        returned when it was left before.
+        """
         if not text.strip():
             raise Refusal("a note needs text")
         conversation = await load(self._store, conversation_id)
         place = conversation.place
         fields: list[Value] = ["t", logbook.NOTE, "c", place.key, "at", self._now(), "au", encode(actor), "tx", text]
-        done = await commit(self._store, place.partition, Change(id=place.key, log=[("n", fields)]))
+        change = Change(id=place.key, log=[("n", fields)])
+        address, position = source
+        if position:
+            writer = f"note:{digest(address)}"
+            change.once = (f"c:{place.key}", writer, position, "")
+            change.records = [(f"c:{place.key}", [writer, position])]
+        done = await commit(self._store, place.partition, change)
         self._wakes.ring((f"p{place.partition}",))
-        return f"m{place.partition}-{done.ids[0]}"
+        return f"m{place.partition}-{done.ids[0]}" if done.ids else ""
 
     async def wake_snoozed(self, held: Held) -> int | None:
         """Open conversations whose time has come; return when the next one wakes, if any. Raises `StoreError`."""
         name, slot = key(held.partition, "snoozed"), tag(held.partition)
         for one in await self._store.do(slot, "ZRANGEBYSCORE", name, "-inf", self._now()):
             conversation = await load(self._store, f"c{held.partition}-{one}")
-            asleep = conversation.status == "snoozed" and conversation.snoozed_until <= self._now()
+            asleep = conversation.status == "snoozed"
+            if asleep and conversation.snoozed_until > self._now():
+                continue  # snoozed again since the set was read: its new time stands there
             values, story = self._open(conversation) if asleep else ({}, {})
             with contextlib.suppress(Conflict):  # it has just been touched; the next turn looks again
                 await self._commit(conversation, HUB, "reopened" if asleep else "", values, story, awake=True)
@@ -224,7 +238,7 @@ class Desk:
                 unmarks=(("snoozed", place.key),) if awake else (),
             ),
         )
-        self._wakes.ring((f"p{place.partition}",))
+        self._wakes.ring((f"p{place.partition}", *((f"{BELL}{place.partition}",) if snooze is not None else ())))
         return done
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from inbox.commands import AsJson, Connect, attempt, dump, table
+from outbox.reply_commands import reply, templates
 
 HEADS = ("id", "state", "channel", "attempts", "due", "error")
 
@@ -20,6 +21,8 @@ def commands(connect: Connect) -> typer.Typer:
     """Return the commands; *connect* finds the hub."""
     app = typer.Typer()
     app.add_typer(outbox(connect), name="outbox", help="What is owed. / 待发送。")
+    app.add_typer(reply(connect))
+    app.add_typer(templates(connect), name="templates", help="Texts. / 模板。")
     app.add_typer(dead(connect), name="dead", help="What failed for good. / 发送失败。")
     return app
 
@@ -30,7 +33,7 @@ def outbox(connect: Connect) -> typer.Typer:
 
     @app.command("list")
     def list_all(state: str = "due", as_json: AsJson = False) -> None:
-        """List deliveries that are due or uncertain. / 列出。"""
+        """List deliveries that are due, scheduled or uncertain. / 列出。"""
 
         def work() -> None:
             found = connect().get("/deliveries", state=state)
@@ -47,6 +50,11 @@ def outbox(connect: Connect) -> typer.Typer:
     def retry(name: str) -> None:
         """Send it again. / 重发。"""
         attempt(lambda: print(connect().post(f"/deliveries/{name}/retry")["state"]))
+
+    @app.command()
+    def confirm(name: str) -> None:
+        """Say that an uncertain one arrived. / 确认已送达。"""
+        attempt(lambda: print(connect().post(f"/deliveries/{name}/confirm")["state"]))
 
     @app.command()
     def cancel(name: str) -> None:

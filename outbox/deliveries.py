@@ -2,112 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from connectors.base import Media
+from connectors.base import WindowClosed
 from inbox import log as logbook
-from inbox.conversations import Change, Conflict, Conversation, Value, commit, load, pairs, stepped, text
-from inbox.course import ANSWERED
+from inbox.conversations import Conflict, Conversation, Value, commit, load, pairs, text
 from inbox.leases import Fenced, Held
 from inbox.lists import parse_cursor, ranked
-from inbox.partitions import Id, digest, key, new_key, parse_id, tag
+from inbox.partitions import Id, digest, key, parse_id, partition_of, tag
 from inbox.recording import receipt_partition
 from inbox.store import Script, Store
 from inbox.wakes import Wakes
+from inbox.work import Actor
+from outbox import letters
+from outbox.letters import Letter
+from outbox.lines import PARKED, Lines
+from outbox.owing import named, owed
+from outbox.records import FINAL, Author, Delivery, NoDelivery, NotNow, Reply, from_hash
+from outbox.terms import NOW, Terms, event
+
+__all__ = ["PARKED", "Author", "Deliveries", "Delivery", "NoDelivery", "NotNow", "Reply"]
 
 SCRIPTS = Path(__file__).parent / "scripts"
 CLAIM = Script.load(SCRIPTS / "claim.lua")
 RECLAIM = Script.load(SCRIPTS / "reclaim.lua")
 PART = Script.load(SCRIPTS / "part.lua")
 LEAVE = Script.load(SCRIPTS / "leave.lua")
+POSTPONE = Script.load(SCRIPTS / "postpone.lua")
 SETTLE = Script.load(SCRIPTS / "settle.lua")
 RECEIPT = Script.load(SCRIPTS / "receipt.lua")
-FINAL = frozenset({"sent", "delivered", "read", "failed", "dead", "uncertain"})
+TAKE = Script.load(SCRIPTS / "take.lua")
+USED_UP = "all messages that the customer's last message allowed are used up"
 CLAIM_MS = 10_000
+ASKS = "asks"
 SENDER_MS = 60_000
+KEPT_LETTER = 30 * 24 * 3_600_000  # how long the record of a letter that is out is kept
 TRIES = 64  # each time another one got in first; so many people do not write into one conversation at once
-
-
-class NoDelivery(LookupError):
-    """There is no delivery with this id."""
-
-
-class NotNow(ValueError):
-    """The delivery's state does not allow this."""
-
-
-class Author(msgspec.Struct, frozen=True):
-    """Who wrote a message of ours: kind "agent" or "hub"."""
-
-    kind: str
-    id: str = ""
-    name: str = ""
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """An answer to be delivered. *media* refer to kept attachments ("sha256:…"). *client_id* makes it idempotent."""
-
-    author: Author
-    text: str = ""
-    html: str = ""
-    subject: str = ""
-    media: tuple[Media, ...] = ()
-    client_id: str = ""
-    auto: bool = False
-
-
-class Delivery(msgspec.Struct, frozen=True):
-    """One answer on its way. States are defined in docs/delivery-states.md."""
-
-    id: str
-    conversation: str
-    channel: str
-    address: str
-    message: str
-    state: str
-    attempts: int = 0
-    due: int = 0
-    created: int = 0
-    part: int = 0
-    error: str = ""
-    code: str = ""
-    left: bool = False
-    changed: int = 0
-    external_ids: tuple[str, ...] = ()
-    handle: str = ""
-    insist: bool = False
-
-    @property
-    def place(self) -> Id:
-        return parse_id(self.id, "d")
-
-
-def from_hash(partition: int, name: str, fields: dict[str, str]) -> Delivery:
-    """Build a delivery from its hash in the store."""
-    return Delivery(
-        id=f"d{partition}-{name}",
-        conversation=f"c{partition}-{fields['conv']}",
-        channel=fields["channel"],
-        address=fields["address"],
-        message=f"m{partition}-{fields.get('message', '')}",
-        state=fields["state"],
-        attempts=int(fields.get("attempts", 0)),
-        due=int(fields.get("due", 0)),
-        created=int(fields.get("created", 0)),
-        part=int(fields.get("part", 0)),
-        error=fields.get("error", ""),
-        code=fields.get("code", ""),
-        left=fields.get("left") == "1",
-        changed=int(fields.get("changed", 0)),
-        external_ids=tuple(filter(None, fields.get("ext", "").split(" "))),
-        handle=fields.get("handle", ""),
-        insist=fields.get("insist") == "1",
-    )
 
 
 class Deliveries:
@@ -116,20 +50,32 @@ class Deliveries:
     def __init__(self, store: Store, wakes: Wakes) -> None:
         self._store = store
         self._wakes = wakes
+        self.lines = Lines(store, wakes, self.load_many)
 
     async def enqueue(
-        self, conversation: Conversation, reply: Reply, now: int, *, also: dict[str, Any] | None = None
+        self,
+        conversation: Conversation,
+        reply: Reply,
+        now: int,
+        *,
+        also: dict[str, Any] | None = None,
+        terms: Terms = NOW,
+        only: Callable[[Conversation], Awaitable[None]] | None = None,
     ) -> tuple[Delivery, bool]:
         """Owe *reply* to the customer; return the delivery and whether it is new. Raises `Conflict`, `StoreError`.
 
         The same conversation and *client_id* give the delivery that is there already. *also* sets
-        further fields of the conversation in the same step.
+        further fields of the conversation in the same step. *terms* say when it leaves, and in what form. *only* may
+        raise to keep a new answer from being owed; what it finds still holds in the moment of the change.
         """
         place = conversation.place
-        name = digest(conversation.id, "client", reply.client_id) if reply.client_id else new_key()
+        name = named(conversation, reply.client_id)
         for _ in range(TRIES):
+            if only is not None and (await self.load_many([Id("d", place.partition, name)]))[0] is None:
+                await only(conversation)
             try:
-                done = await commit(self._store, place.partition, self._owed(conversation, name, reply, now, also))
+                change = owed(conversation, name, reply, now, also, terms)
+                done = await commit(self._store, place.partition, change)
                 break
             except Conflict:
                 conversation = await load(self._store, conversation.id)
@@ -139,37 +85,29 @@ class Deliveries:
         self._wakes.ring((f"o{place.partition}", f"p{place.partition}"))
         return delivery, done.fresh
 
-    def _owed(
-        self, conversation: Conversation, name: str, reply: Reply, now: int, also: dict[str, Any] | None
-    ) -> Change:
-        """Build the change that owes *reply*; a person's answer must know how the conversation stands."""
-        place = conversation.place
-        values: dict[str, Any] = {"last_message_at": max(now, conversation.last_message_at)}
-        if reply.author.kind == "agent":
-            values["status"] = "pending" if conversation.status in ("open", "snoozed") else conversation.status
-            if not conversation.first_reply_at:
-                values["first_reply_at"] = now
-            values |= stepped(conversation, ANSWERED, now)
-        values.update(also or {})
-        fields: list[Value] = [
-            *("t", logbook.REPLY, "c", place.key, "d", name, "ch", conversation.channel, "at", now),
-            *("au", msgspec.json.encode(reply.author).decode(), "tx", reply.text, "b", rest(reply)),
-        ]
-        record: list[Value] = [
-            *("conv", place.key, "channel", conversation.channel, "address", conversation.address),
-            *("state", "queued", "created", now, "due", now, "changed", now, "attempts", 0),
-        ]
-        return Change(
-            id=place.key,
-            version=conversation.version if "status" in values else None,
-            unless=f"d:{name}",
-            set=values,
-            count=(("messages", 1),),
-            records=[(f"d:{name}", record)],
-            log=[("o", fields)],
-            link=(1, f"d:{name}", "message"),
-            queue=((f"q:{place.key}", name, now),),
-        )
+    async def owe_letter(self, letter: Letter, now: int) -> tuple[Delivery, bool]:
+        """Owe *letter*; return its delivery and whether it is new. Raises `StoreError`.
+
+        Of letters that are out the key is known for `KEPT_LETTER` more.
+        """
+        done = await commit(self._store, letter.partition, letters.owed(letter, now))
+        delivery = await self.load(f"d{letter.partition}-{letter.name}")
+        self._wakes.ring((f"o{letter.partition}",))
+        return delivery, done.fresh
+
+    async def known(self, conversation: Conversation, client_id: str) -> Delivery | None:
+        """Return what is owed under *client_id* already. Raises `StoreError`."""
+        place = Id("d", conversation.place.partition, named(conversation, client_id))
+        return (await self.load_many([place]))[0] if client_id else None
+
+    async def take(self, channel: str, address: str, *, back: bool = False) -> bool:
+        """Use one message of a reply window that lies in another slot than its delivery, or give it *back*.
+
+        Returns whether there was one. Raises `StoreError`.
+        """
+        partition = partition_of(address)
+        arguments = (f"wl:{channel}", 1 if back else -1)
+        return bool(await self._store.run(TAKE, tag(partition), [key(partition, f"a:{address}")], arguments))
 
     async def load(self, delivery_id: str) -> Delivery:
         """Return a delivery. Raises `UnknownId`, `NoDelivery`, `StoreError`."""
@@ -181,8 +119,8 @@ class Deliveries:
 
     async def load_many(self, places: Sequence[Id]) -> list[Delivery | None]:
         """Return deliveries in the order asked for. Raises `StoreError`."""
-        replies = await asyncio.gather(
-            *(self._store.do(tag(one.partition), "HGETALL", key(one.partition, f"d:{one.key}")) for one in places)
+        replies = await self._store.each(
+            [(tag(one.partition), ("HGETALL", key(one.partition, f"d:{one.key}"))) for one in places]
         )
         return [
             from_hash(place.partition, place.key, pairs(reply)) if reply else None
@@ -191,7 +129,17 @@ class Deliveries:
 
     async def due(self, partition: int, now: int, count: int) -> tuple[list[str], int | None]:
         """Return keys of deliveries that are due, and when the next one will be. Raises `StoreError`."""
-        name = key(partition, "due")
+        return await self._ripe(partition, "due", now, count)
+
+    async def questions(self, partition: int, now: int, count: int) -> tuple[list[str], int | None]:
+        """Return keys of uncertain deliveries of which the platform is to be asked, and when the next will be.
+
+        Raises `StoreError`.
+        """
+        return await self._ripe(partition, ASKS, now, count)
+
+    async def _ripe(self, partition: int, what: str, now: int, count: int) -> tuple[list[str], int | None]:
+        name = key(partition, what)
         ready, later = await self._store.many(
             tag(partition),
             [
@@ -200,6 +148,28 @@ class Deliveries:
             ],
         )
         return ready, int(float(later[1])) if later else None
+
+    async def ask_again(self, place: Id, when: int | None) -> None:
+        """Have the platform asked once more about a delivery at *when*, or no more. Raises `StoreError`."""
+        name = key(place.partition, ASKS)
+        if when is None:
+            await self._store.do(tag(place.partition), "ZREM", name, place.key)
+        else:  # XX: if it has been settled meanwhile there is nothing to ask
+            await self._store.do(tag(place.partition), "ZADD", name, "XX", when, place.key)
+
+    async def absent(self, delivery: Delivery, now: int) -> str:
+        """Owe an uncertain delivery that the platform surely does not have again. Raises as `settle` does."""
+        return await self.settle(
+            delivery,
+            "queued",
+            now,
+            cause="query",
+            error="the platform does not have it",
+            due=now,
+            expect="uncertain",
+            force=True,
+            requeue=True,
+        )
 
     async def reclaim(self, held: Held, now: int) -> None:
         """Make due what the partition's former owner was sending. Raises `Fenced`, `StoreError`."""
@@ -223,19 +193,43 @@ class Deliveries:
             case verdict:
                 return from_hash(held.partition, name, pairs(reply[1:])), verdict == "crashed"
 
-    async def leave(self, held: Held, delivery: Delivery, now: int, *, windowed: bool) -> None:
-        """Mark that the request goes out now. Raises `Fenced`, `StoreError`."""
+    async def postpone(self, held: Held, name: str, due: int, now: int, reason: str = "") -> bool:
+        """Leave a due delivery until *due* without an attempt; return whether *reason* is new.
+
+        Raises `Fenced`, `StoreError`.
+        """
+        arguments = (held.epoch, name, due, now, reason)
+        done = await self._store.run(POSTPONE, tag(held.partition), [key(held.partition, "due")], arguments)
+        if done < 0:
+            raise Fenced
+        if done == 1:
+            self._wakes.ring((f"p{held.partition}",))
+        return bool(done == 1)
+
+    async def leave(self, held: Held, delivery: Delivery, now: int, *, windowed: bool, of: int = 1) -> None:
+        """Mark that the request goes out now, one of *of* parts, and one message of the reply window if there is one.
+
+        Raises `WindowClosed` when nothing is left of the window, `Fenced`, `StoreError`.
+        """
+        own = partition_of(delivery.address) == held.partition
+        if windowed and not own and not await self.take(delivery.channel, delivery.address) and not delivery.insist:
+            raise WindowClosed(USED_UP)
         arguments = (
             held.epoch,
             delivery.place.key,
             delivery.attempts,
             f"a:{delivery.address}",
-            f"wl:{delivery.channel}" if windowed else "",
+            f"wl:{delivery.channel}" if windowed and own else "",
             now,
             SENDER_MS,
+            of,
+            0 if delivery.insist else 1,
         )
-        if not await self._store.run(LEAVE, tag(held.partition), [key(held.partition, "due")], arguments):
-            raise Fenced
+        match await self._store.run(LEAVE, tag(held.partition), [key(held.partition, "due")], arguments):
+            case 0:
+                raise Fenced
+            case 2:
+                raise WindowClosed(USED_UP)
 
     async def settle(  # each keyword is one fact about the outcome
         self,
@@ -243,24 +237,49 @@ class Deliveries:
         state: str,
         now: int,
         *,
+        cause: str = "hub",
+        by: str = "",
         held: Held | None = None,
         error: str = "",
         code: str = "",
         due: int | None = None,
+        ask: int | None = None,
         refund: bool = False,
         expect: str | None = None,
         drop: bool = False,
         force: bool = False,
         requeue: bool = False,
+        park: bool = False,
+        story: Sequence[Value] = (),
         values: Sequence[Value] = (),
     ) -> str:
         """Record an outcome and return the state that holds now.
 
-        *refund* gives the reply window its message back; *drop* keeps it out of the dead letters. Raises
-        `NotNow` if the state is not the one to *expect*, `Fenced`, `NoDelivery`, `StoreError`.
+        *cause* and *by* say what told us, see `outbox.history`. *ask* is when the platform may be asked about what is
+        uncertain. *refund* gives the reply window its message back; *drop* keeps it out of the dead letters;
+        *park* lets it wait beside its line; *story* is an event for the timeline. Raises `NotNow` if the state is not
+        the one to *expect*, `Fenced`, `NoDelivery`, `StoreError`.
         """
         place = delivery.place
         final = state in FINAL
+        own = partition_of(delivery.address) == place.partition
+        if refund and not own:
+            await self.take(delivery.channel, delivery.address, back=True)
+        logged: dict[str, Value] = {
+            "t": logbook.DELIVERY,
+            "c": delivery.conversation.partition("-")[2],
+            "d": place.key,
+            "st": state,
+            "ca": cause,
+        }
+        more: dict[str, Value] = {
+            "n": delivery.attempts if cause == "attempt" else 0,
+            "by": by,
+            "er": error,
+            "co": code,
+            "du": due or 0,
+        }
+        logged |= {name: value for name, value in more.items() if value}
         parts: dict[str, Any] = {
             "key": place.key,
             "attempt": str(delivery.attempts) if held else None,
@@ -270,16 +289,17 @@ class Deliveries:
                 ["error", error, "code", code, "changed", now, "left", "0", *(("due", due) if due else ()), *values]
             ),
             "due": due,
+            "ask": ask,
             "expect": expect,
             "drop": drop or None,
             "final": final or None,
             "force": force or None,
             "requeue": requeue or None,
-            "refund": (f"a:{delivery.address}", f"wl:{delivery.channel}") if refund else None,
-            "log": text(
-                ["t", logbook.DELIVERY, "c", parse_id(delivery.conversation, "c").key, "d", place.key, "st", state]
-                + (["er", error] if error else [])
-            ),
+            "refund": (f"a:{delivery.address}", f"wl:{delivery.channel}") if refund and own else None,
+            "park": park or None,
+            "story": text(story) if story else None,
+            "keep": KEPT_LETTER,
+            "log": text(word for pair in logged.items() for word in pair),
         }
         packed = msgspec.msgpack.encode({name: part for name, part in parts.items() if part is not None})
         reply = await self._store.run(SETTLE, tag(place.partition), [key(place.partition, "log")], (packed,))
@@ -293,11 +313,48 @@ class Deliveries:
             self._wakes.ring((f"o{place.partition}",))
         if reply[1]:
             self._wakes.ring((f"p{place.partition}",))
+        if ask is not None:
+            self._wakes.ring((f"u{place.partition}",))
         return str(reply[0])
+
+    async def arrived(
+        self,
+        delivery: Delivery,
+        now: int,
+        *,
+        cause: str,
+        by: str = "",
+        external_id: str = "",
+        state: str = "sent",
+        error: str = "",
+    ) -> str:
+        """Settle an uncertain delivery of which the part in question did arrive; what is left of it is owed.
+
+        Returns the state that holds now. Raises `NotNow` if it is no longer uncertain, `NoDelivery`, `StoreError`.
+        """
+        part = delivery.part + 1
+        values: list[Value] = ["part", part]
+        early: list[tuple[str, int, str]] = []
+        rest_waits = part < delivery.of and state != "failed"
+        if external_id:
+            ids = [one for one in delivery.external_ids if one != external_id]
+            values += ("ext", " ".join([*ids, external_id]))
+            if rest_waits:
+                await self.note_link(delivery, external_id)
+            else:
+                early = await self.link(delivery, external_id)
+        facts: dict[str, Any] = {"due": now, "requeue": True} if rest_waits else {}
+        facts |= {"cause": cause, "by": by, "error": error, "values": values}
+        state = await self.settle(
+            delivery, "queued" if rest_waits else state, now, expect="uncertain", force=True, **facts
+        )
+        for news, at, reason in early:  # what the platform reported before we knew whose it is
+            state = await self.settle(delivery, news, at, cause="receipt", error=reason)
+        return state
 
     async def close_window(self, delivery: Delivery) -> None:
         """Remember that the platform takes no more until the customer writes again. Raises `StoreError`."""
-        partition = delivery.place.partition
+        partition = partition_of(delivery.address)
         name = key(partition, f"a:{delivery.address}")
         await self._store.do(tag(partition), "HSET", name, f"wl:{delivery.channel}", 0)
 
@@ -325,44 +382,6 @@ class Deliveries:
         found: str | None = await self._store.do(tag(partition), "HGET", keys[0], mark)
         return found.removeprefix("~") if found else None
 
-    async def in_flight(self, partition: int, channel: str, address: str, words: str) -> bool:
-        """Tell whether the very message *words* is being sent to *address* now: its echo may outrun our answer."""
-        known = await self._store.do(tag(partition), "HGET", key(partition, f"a:{address}"), f"conv:{channel}")
-        if not known:
-            return False
-        place = parse_id(known, "c")
-        head = await self._store.do(tag(place.partition), "LINDEX", key(place.partition, f"q:{place.key}"), 0)
-        if not head:
-            return False
-        delivery = (await self.load_many([Id("d", place.partition, head)]))[0]
-        return (
-            delivery is not None
-            and delivery.state in {"sending", "uncertain", "deferred"}
-            and await self._says(delivery, words)
-        )
-
-    async def prove(self, partition: int, channel: str, address: str, words: str, external_id: str, at: int) -> bool:
-        """Tell whether an echo proves that an uncertain delivery went out; it is settled then. Raises `StoreError`."""
-        known = await self._store.do(tag(partition), "HGET", key(partition, f"a:{address}"), f"conv:{channel}")
-        if not known:
-            return False
-        place = parse_id(known, "c")
-        names = await self._store.do(tag(place.partition), "ZRANGE", key(place.partition, "uncertain"), 0, -1)
-        for delivery in await self.load_many([Id("d", place.partition, name) for name in names]):
-            if delivery is not None and delivery.conversation == known and await self._says(delivery, words):
-                await self.link(delivery, external_id)
-                await self.settle(delivery, "sent", at)
-                return True
-        return False
-
-    async def _says(self, delivery: Delivery, words: str) -> bool:
-        """Tell whether *words*, or for none a file, are what a delivery carries."""
-        message = parse_id(delivery.message, "m")
-        entry = (await logbook.fetch(self._store, [(message.partition, message.key)]))[0]
-        if entry is None:
-            return False
-        return words in entry.fields.get("tx", "") if words else bool(entry.rest().get("media"))
-
     async def receipt(self, channel: str, external_id: str, state: str, at: int, error: str) -> str | None:
         """Return the delivery that a receipt is about, or keep the receipt until that is known. Raises `StoreError`."""
         partition, keys, mark = self._link(channel, external_id)
@@ -375,7 +394,7 @@ class Deliveries:
         return partition, [key(partition, f"x:{mark[:2]}"), key(partition, f"xe:{mark}")], mark
 
     async def listing(self, which: str, cursor: str, limit: int) -> tuple[list[Delivery], str]:
-        """Return up to *limit* deliveries of "due", "dead" or "uncertain", newest first, and the next cursor.
+        """Return up to *limit* deliveries of "due", "dead", "uncertain" or `PARKED`, newest first, and the next cursor.
 
         Raises `BadCursor`, `StoreError`.
         """
@@ -384,45 +403,68 @@ class Deliveries:
         following = f"{places[limit - 1][0]}:{places[limit - 1][1]}" if len(places) > limit else ""
         return [one for one in found if one is not None], following
 
-    async def retry(self, delivery_id: str, now: int) -> Delivery:
+    async def retry(self, delivery_id: str, now: int, by: str = "") -> Delivery:
         """Owe a dead, failed or uncertain delivery again; whether the reply window is open is left to the platform.
 
-        Raises `NoDelivery`, `NotNow`, `StoreError`.
+        What the platform reported as failed is sent again from the start, as a new message. Raises `NoDelivery`,
+        `NotNow`, `StoreError`.
         """
         delivery = await self.load(delivery_id)
         if delivery.state not in ("dead", "failed", "uncertain", "deferred"):
             raise NotNow(f"a delivery that is {delivery.state} needs no retry")
+        values: list[Value] = ["attempts", 0, "created", now, "insist", 1]
+        if delivery.state == "failed" and delivery.part >= delivery.of:
+            values += ("part", 0, "ext", "", "round", delivery.round + 1)
         await self.settle(
             delivery,
             "queued",
             now,
+            cause="person",
+            by=by,
             due=now,
             expect=delivery.state,
             force=True,
             requeue=True,
-            values=("attempts", 0, "created", now, "insist", 1),
+            values=values,
         )
         return await self.load(delivery_id)
 
-    async def drop(self, delivery_id: str, now: int) -> Delivery:
+    async def confirm(self, delivery_id: str, now: int, by: str = "") -> Delivery:
+        """Take a person's word that an uncertain delivery arrived. Raises `NoDelivery`, `NotNow`, `StoreError`."""
+        delivery = await self.load(delivery_id)
+        if delivery.state != "uncertain":
+            raise NotNow(f"a delivery that is {delivery.state} needs nobody's word")
+        await self.arrived(delivery, now, cause="person", by=by)
+        return await self.load(delivery_id)
+
+    async def cancel(self, delivery_id: str, actor: Actor, why: str, now: int) -> Delivery:
+        """Call back what has not left: it never will. Raises `NoDelivery`, `NotNow` once it may have left."""
+        delivery = await self.load(delivery_id)
+        if delivery.state not in ("queued", "deferred"):
+            raise NotNow(f"the delivery is {delivery.state}; it cannot be called back")
+        told = {"delivery": delivery.id, "because": "cancelled"}
+        await self.settle(
+            delivery,
+            "failed",
+            now,
+            cause="person",
+            by=actor.id,
+            expect=delivery.state,
+            force=True,
+            drop=True,
+            error=why,
+            code="cancelled",
+            story=event(delivery.conversation.partition("-")[2], "send_cancelled", now, told, actor),
+        )
+        return await self.load(delivery_id)
+
+    async def drop(self, delivery_id: str, now: int, by: str = "") -> Delivery:
         """Give a delivery up for good: it leaves the dead letters. Raises `NoDelivery`, `NotNow`, `StoreError`."""
         delivery = await self.load(delivery_id)
         if delivery.state not in ("dead", "failed", "uncertain", "queued", "deferred"):
             raise NotNow(f"a delivery that is {delivery.state} cannot be dropped")
         error = delivery.error or "dropped by a person"
-        await self.settle(delivery, "failed", now, expect=delivery.state, force=True, drop=True, error=error)
+        await self.settle(
+            delivery, "failed", now, cause="person", by=by, expect=delivery.state, force=True, drop=True, error=error
+        )
         return await self.load(delivery_id)
-
-
-def rest(reply: Reply) -> str:
-    """Encode what of a reply has no log field of its own."""
-    values: dict[str, Any] = {}
-    if reply.html:
-        values["html"] = reply.html
-    if reply.subject:
-        values["subject"] = reply.subject
-    if reply.media:
-        values["media"] = reply.media
-    if reply.auto:
-        values["auto"] = True
-    return msgspec.json.encode(values).decode() if values else ""

@@ -30,16 +30,46 @@ def measure(text: str, unit: str) -> int:
 def plan(text: str, media: Sequence[Media], capabilities: Capabilities) -> list[Part]:
     """Return the parts of an answer in sending order. Raises `Rejected` when a file cannot go out on this channel."""
     for one in media:
-        family = media_family(one.type)
-        if family not in capabilities.media and "file" not in capabilities.media:
+        if not carries(one, capabilities):
             raise Rejected(f"this channel cannot carry {one.type}")
-        if capabilities.media_limit and one.size > capabilities.media_limit:
+        if too_large(one, capabilities):
             raise Rejected(f"the file has {one.size} bytes; this channel carries at most {capabilities.media_limit}")
-    pieces = [piece for piece in split(text, capabilities) if piece.strip()]  # no platform takes an empty message
+    pieces = [piece for piece in split(text, capabilities) if not blank(piece)]
     if capabilities.mixed:
-        first = pieces[0] if pieces else ""
-        return [Part(first, tuple(media)), *(Part(piece) for piece in pieces[1:])]
+        first, *more = bundles(media, capabilities) or [()]
+        begin = [Part(pieces[0] if pieces else "", first)]
+        return [*begin, *(Part(piece) for piece in pieces[1:]), *(Part("", bundle) for bundle in more)]
     return [*(Part(piece) for piece in pieces), *(Part(media=(one,)) for one in media)]
+
+
+def carries(media: Media, capabilities: Capabilities) -> bool:
+    """Tell whether a channel takes files of this family; one that takes files takes every file."""
+    return not capabilities.media.isdisjoint((media_family(media.type), "file"))
+
+
+def too_large(media: Media, capabilities: Capabilities) -> bool:
+    """Tell whether a file is larger than a channel takes."""
+    most = min(filter(None, (capabilities.media_limit, capabilities.media_total)), default=0)
+    return bool(most) and media.size > most
+
+
+def blank(text: str) -> bool:
+    """Tell whether there is nothing to see in *text*: no platform takes an empty message."""
+    return not any(letter.isprintable() and not letter.isspace() for letter in text)
+
+
+def bundles(media: Sequence[Media], capabilities: Capabilities) -> list[tuple[Media, ...]]:
+    """Cut files into what one message takes, in their order, by number and by size."""
+    found: list[tuple[Media, ...]] = []
+    bundle: tuple[Media, ...] = ()
+    for one in media:
+        more = (*bundle, one)
+        many = capabilities.media_count and len(more) > capabilities.media_count
+        if bundle and (many or (capabilities.media_total and sum(f.size for f in more) > capabilities.media_total)):
+            found.append(bundle)
+            more = (one,)
+        bundle = more
+    return [*found, bundle] if bundle else found
 
 
 def split(text: str, capabilities: Capabilities) -> list[str]:

@@ -1,74 +1,67 @@
-"""Sends what is due: one owner per partition, one lane per channel, one step at a time per conversation."""
+"""Sends what is due: one owner per partition, one way out per channel, one step at a time per conversation."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
-
-import msgspec
+from typing import Any
 
 from connectors.base import (
     BadOptions,
     Media,
-    Outbound,
-    OutboundMedia,
     Rejected,
     SendError,
-    Sent,
+    Throttled,
     Uncertain,
     Unreachable,
     WindowClosed,
 )
-from inbox import conversations
 from inbox import log as logbook
 from inbox.attachments import Attachments
 from inbox.channels import Channel, Channels
 from inbox.leases import Fenced, Held
 from inbox.log import Entry
-from inbox.partitions import Id, key, parse_id, shared_key, tag
+from inbox.partitions import Id
 from inbox.placing import Placer
-from inbox.store import Script, Store, StoreError
+from inbox.store import Store, StoreError
 from inbox.wakes import Wakes
-from outbox.deliveries import Author, Deliveries, Delivery
-from outbox.plan import Part, plan
-from outbox.retries import Schedule
+from outbox.aside import Aside, Stopped
+from outbox.breakers import REASON, Breakers
+from outbox.deliveries import Deliveries, NotNow
+from outbox.queries import Queries
+from outbox.receipts import Receipts
+from outbox.records import Delivery
+from outbox.retries import Policy
+from outbox.sender import Attempt, Sender, surely
+from outbox.turns import Gate, Turn, Turns
+from outbox.undelivered import Undelivered
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
-RATE = Script.load(Path(__file__).parent / "scripts" / "rate.lua")
 SCAN = 100
 LOOK = 1.0
-LANE = 32
-STORE_PAUSE = 0.2
 CHANNEL_AWAY = 30_000
-STATES_OF_RECEIPTS = {"sent": "sent", "delivered": "delivered", "read": "read", "failed": "failed"}
+UNASKED = frozenset({"survey", "campaign"})
+KEPT_IN = frozenset({"opted_out", "no_consent", "stopped", "guard"})
+RESTING = (500, 2_500)
+"""Milliseconds after the end of a rest, between which what has waited for it comes back."""
 
+MOST = 20_000
+"""Deliveries that one process keeps in line; what exceeds that comes back later."""
 
-@dataclass(slots=True)
-class Attempt:
-    """One attempt as this process knows it: *left* when a request may have gone out of which no answer is kept yet."""
+LATER = (30_000, 60_000)
+"""Milliseconds in which it comes back."""
 
-    left: bool = False
-
-
-@dataclass(slots=True)
-class Work:
-    """What one process is sending now."""
-
-    tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
-    lanes: dict[str, asyncio.Semaphore] = field(default_factory=dict)
+STANDARD = Policy()
 
 
 class Worker:
-    """The outbox of one process."""
+    """The outbox of one process. *policy* says how messages go out on a channel."""
 
     def __init__(  # a composition root passes what there is
         self,
@@ -80,20 +73,26 @@ class Worker:
         attachments: Attachments,
         now: Callable[[], int],
         media_url: Callable[[Media], str],
-        schedule: Schedule | None = None,
+        policy: Callable[[Channel], Policy],
+        aside: Aside,
+        unsubscribe: Callable[[Delivery], str] = lambda _: "",
     ) -> None:
-        self._store = store
         self._wakes = wakes
         self._deliveries = deliveries
-        self._placer = placer
         self._channels = channels
-        self._attachments = attachments
         self._now = now
-        self._media_url = media_url
-        self._schedule = schedule or Schedule()
-        self._work = Work()
+        self._policy = policy
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._known: dict[int, set[str]] = {}
         self._stopping = False
         self.counts: Counter[tuple[str, str]] = Counter()
+        self._aside = aside
+        self._sender = Sender(store, deliveries, placer, attachments, now, media_url, aside, unsubscribe)
+        self._receipts = Receipts(deliveries, self.counts)
+        self._undelivered = Undelivered(store, wakes, deliveries, now)
+        self.turns = Turns(store, policy, self._start)
+        self.queries = Queries(store, wakes, deliveries, channels, now, self.counts)
+        self.breakers = Breakers(store, channels, policy, self.counts, now)
 
     async def follow(self, held: Held) -> None:
         """Send what is due in a partition, for ever; leave when the partition is lost."""
@@ -101,22 +100,19 @@ class Worker:
         with self._wakes.listen(f"o{held.partition}") as news:
             while not self._stopping:
                 news.clear()
-                wait = LOOK
                 try:
                     if reclaim:
                         await self._deliveries.reclaim(held, self._now())
                         reclaim = False
-                    ready, later = await self._deliveries.due(held.partition, self._now(), SCAN)
+                    wait = await self._look(held)
                 except Fenced:
                     return
+                except NotNow:
+                    continue  # it was changed this very moment
                 except StoreError as error:
                     log.debug("the outbox of partition %d waits: %s", held.partition, error)
                     await asyncio.sleep(LOOK)
                     continue
-                for name in ready:
-                    self._start(held, name)
-                if later is not None:
-                    wait = min(LOOK, max(0.001, (later - self._now()) / 1000))
                 try:
                     async with asyncio.timeout(wait):
                         await news.wait()
@@ -126,278 +122,230 @@ class Worker:
     async def finish(self, seconds: float) -> None:
         """Start nothing more and wait for sends in flight; the rest stays due in the store."""
         self._stopping = True
-        tasks = list(self._work.tasks.values())
+        self.turns.close()
+        tasks = list(self._tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, held: Held, name: str) -> None:
-        label = f"{held.partition}-{name}"
-        if label in self._work.tasks or self._stopping:
-            return
-        task = asyncio.get_running_loop().create_task(self._guarded(held, name), name=f"deliver-{label}")
-        self._work.tasks[label] = task
-        task.add_done_callback(lambda _: self._work.tasks.pop(label, None))
+    async def _look(self, held: Held) -> float:
+        """Stand what is due in line; return in how many seconds to look again. Raises `Fenced`, `StoreError`."""
+        known = self._known.setdefault(held.partition, set())
+        count = SCAN + len(known)
+        ready, later = await self._deliveries.due(held.partition, self._now(), count)
+        names = [name for name in ready if name not in known]
+        found = await self._deliveries.load_many([Id("d", held.partition, name) for name in names])
+        due = [delivery for delivery in found if delivery is not None]
+        for parked in (delivery for delivery in due if delivery.parked):
+            await self._deliveries.lines.join(
+                held.partition, parked.place.key, self._now()
+            )  # the next look finds it in line
+        ready_now = [delivery for delivery in due if not delivery.parked]
+        await asyncio.gather(*(self._later(held, one) for one in ready_now if not self._join(held, one)))
+        if len(ready) == count:
+            return 0.0  # there may be more, for other channels
+        return LOOK if later is None else min(LOOK, max(0.001, (later - self._now()) / 1000))
 
-    async def _guarded(self, held: Held, name: str) -> None:
+    def _join(self, held: Held, delivery: Delivery) -> bool:
+        """Stand one delivery in line for its channel, unless that is away, or rests, or the line is too long."""
+        channel = self._channels.get(delivery.channel)
+        if channel is None or channel.connector is None or self.breakers.circuit(channel.name).until > self._now():
+            return False
+        if sum(map(len, self._known.values())) >= MOST:
+            return False
+        name = delivery.place.key
+        self._known[held.partition].add(name)
+        self.turns.gate(channel).join(delivery.lane, held, name)
+        return True
+
+    async def _later(self, held: Held, delivery: Delivery) -> None:
+        """Put off what could not join."""
+        channel, now = self._channels.get(delivery.channel), self._now()
+        if channel is None or channel.connector is None:
+            away = f"channel {delivery.channel} is not up"
+            await self._put_off(held, delivery, None, now + CHANNEL_AWAY, away)
+        elif not await self._rests(held, delivery, channel):
+            await self._deliveries.postpone(held, delivery.place.key, now + random.randint(*LATER), now)  # noqa: S311
+
+    def _start(self, gate: Gate, held: Held, name: str, turn: Turn) -> None:
+        """Deliver in its own task what has reached its turn."""
+        task = asyncio.get_running_loop().create_task(self._guarded(gate, held, name, turn), name=f"deliver-{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, gate: Gate, held: Held, name: str, turn: Turn) -> None:
         try:
-            await self._deliver(held, name)
+            await self._deliver(gate, held, name, turn)
         except Fenced:
             log.info("a delivery of partition %d belongs to another worker now", held.partition)
+        except NotNow as error:
+            log.debug("a delivery has moved on: %s", error)
         except StoreError as error:
             log.debug("a delivery waits for the store: %s", error)
         except Exception:
             # Left as it is: the claim runs out and the next attempt knows whether this one may have left.
             log.exception("a delivery of partition %d failed in the hub itself", held.partition)
+        finally:
+            self._known[held.partition].discard(name)
+            gate.leave()
 
-    async def _deliver(self, held: Held, name: str) -> None:
-        place = Id("d", held.partition, name)
-        found = (await self._deliveries.load_many([place]))[0]
-        if found is None:
+    async def _deliver(self, gate: Gate, held: Held, name: str, turn: Turn) -> None:
+        """Take a delivery up in its turn, unless its recipient or its channel are not ready for it."""
+        [found] = await self._deliveries.load_many([Id("d", held.partition, name)])
+        channel, now = gate.channel, self._now()
+        if found is None or self._stopping or await self._rests(held, found, channel):
             return
-        channel = self._channels.get(found.channel)
-        if channel is None or channel.connector is None:
-            await self._put_off(held, name, f"channel {found.channel} is not up")
+        policy = self._policy(channel)
+        if free := await self.turns.recipient_free(channel, found.address, now):
+            await self._put_off(held, found, channel, free, "its recipient has had enough messages for now")
             return
-        lane = self._work.lanes.setdefault(channel.name, asyncio.Semaphore(LANE))
-        async with lane:
-            await self._keep_rate(channel)
-            if self._stopping:
-                return
-            claimed = await self._deliveries.claim(held, name, self._now())
-            if claimed is None:
-                return
-            delivery, crashed = claimed
-            if crashed and not channel.capabilities.idempotent:
-                await self._outcome(held, delivery, Uncertain("the hub stopped while this was being sent"), channel)
-                return
-            await self._send(held, delivery, channel)
+        trying = self.breakers.circuit(channel.name).until > 0
+        if trying and (again := await self.breakers.may_try(channel)):
+            await self._deliveries.postpone(held, name, min(again, now + RESTING[1]), now)
+            return
+        claimed = await self._deliveries.claim(held, name, now)
+        if claimed is None or (claimed[1] and not channel.capabilities.idempotent):
+            if trying:
+                await self.breakers.learnt_nothing(channel)
+            if claimed is not None:
+                error = Uncertain("the hub stopped while this was being sent")
+                await self._outcome(held, claimed[0], error, channel, cause="hub")
+            return
+        await self._send(held, claimed[0], channel, Attempt(gate, turn, policy.timeout), trying=trying)
 
-    async def _put_off(self, held: Held, name: str, reason: str) -> None:
-        claimed = await self._deliveries.claim(held, name, self._now())
-        if claimed is None:
-            return
-        delivery, crashed = claimed
-        now = self._now()
-        if crashed:
-            await self._deliveries.settle(delivery, "uncertain", now, held=held, error=reason)
-        elif now > delivery.created + self._schedule.lifetime:
-            await self._deliveries.settle(delivery, "dead", now, held=held, error=reason)
-        else:
-            await self._deliveries.settle(delivery, "deferred", now, held=held, error=reason, due=now + CHANNEL_AWAY)
+    async def _rests(self, held: Held, delivery: Delivery, channel: Channel) -> bool:
+        """Put a delivery off while its channel rests."""
+        circuit = self.breakers.circuit(channel.name)
+        if circuit.until <= self._now():
+            return False
+        reason = f"channel {channel.name} rests: {REASON} ({circuit.reason})"
+        await self._put_off(held, delivery, channel, circuit.until + random.randint(*RESTING), reason)  # noqa: S311
+        return True
 
-    async def _keep_rate(self, channel: Channel) -> None:
-        rate = channel.rate or channel.capabilities.rate
-        if not rate:
-            return
-        group = f"ch:{channel.name}"
-        wait = await self._store.run(RATE, group, [shared_key(group, "rate")], (rate,))
-        if wait:
-            await asyncio.sleep(wait / 1_000_000)
+    async def _put_off(self, held: Held, delivery: Delivery, channel: Channel | None, due: int, reason: str) -> None:
+        """Leave a delivery for later without an attempt; one that has waited for too long is dead."""
+        now, place = self._now(), delivery.place
+        policy = self._policy(channel) if channel is not None else STANDARD
+        with contextlib.suppress(NotNow):
+            if delivery.left and delivery.state == "sending":  # its process died; that is settled before it waits
+                claimed = await self._deliveries.claim(held, place.key, now)
+                if claimed is not None:
+                    error = Uncertain(f"the hub stopped while this was being sent, and {reason}")
+                    await self._outcome(held, claimed[0], error, channel, cause="hub")
+            elif now > delivery.created + policy.lifetime(delivery.schedule):
+                await self._deliveries.settle(delivery, "dead", now, cause="hub", error=reason, expect=delivery.state)
+            elif await self._deliveries.postpone(held, place.key, due, now, reason):
+                self.counts[delivery.channel, "put_off"] += 1
 
-    async def _send(self, held: Held, delivery: Delivery, channel: Channel) -> None:
+    async def _send(self, held: Held, delivery: Delivery, channel: Channel, attempt: Attempt, *, trying: bool) -> None:
         """Send an answer and settle."""
-        attempt = Attempt()
         try:
-            sent = await self._parts(held, delivery, channel, attempt)
+            sent = await self._sender.send(held, delivery, channel, attempt)
+        except Stopped as stopped:
+            if trying:
+                await self.breakers.learnt_nothing(channel)
+            await surely(partial(stopped.put, held))
+            return
         except SendError as error:
+            await self._learn(channel, error, attempt, trying=trying)
             windowed = channel.capabilities.window is not None
             refund = attempt.left and windowed and not isinstance(error, Uncertain | WindowClosed)
             if windowed and isinstance(error, WindowClosed):
-                await self._surely(partial(self._deliveries.close_window, delivery))
-            await self._outcome(held, delivery, error, channel, refund=refund)
+                await surely(partial(self._deliveries.close_window, delivery))
+                if not attempt.out and self._aside.turns(delivery, channel.kind):
+                    now = self._now()  # what is done where the window is closed is done at once
+                    facts: dict[str, Any] = {"error": str(error), "code": error.code, "due": now}
+                    await self._settle(held, delivery, "deferred", now, cause="attempt", **facts)
+                    return
+            await self._outcome(held, delivery, error, channel, refund=refund, trying=trying)
             return
         except Fenced:
             if not attempt.left:
-                await self._settle(held, delivery, "deferred", self._now(), due=self._now())  # the new owner's, at once
+                now = self._now()  # the new owner's, at once
+                await self._settle(held, delivery, "deferred", now, cause="hub", due=now)
             raise
         except StoreError as error:
+            away = f"the store was away ({error})"
             if attempt.left:
-                await self._outcome(held, delivery, Uncertain(f"the store was away ({error})"), channel)
+                await self._outcome(held, delivery, Uncertain(away), channel)
             else:
                 now = self._now()
-                await self._settle(held, delivery, "deferred", now, error=f"the store was away ({error})", due=now)
+                await self._settle(held, delivery, "deferred", now, cause="hub", error=away, due=now)
             return
         except Exception as error:
             # A fault in the connector. If the request may have left, the outcome is unknown.
             log.exception("the connector of %s failed", channel.name)
             kind = Uncertain if attempt.left else Unreachable
-            await self._outcome(held, delivery, kind(f"the connector failed ({type(error).__name__})"), channel)
+            failed = kind(f"the connector failed ({type(error).__name__})")
+            await self._learn(channel, failed, attempt, trying=trying)
+            await self._outcome(held, delivery, failed, channel, trying=trying)
             return
         self.counts[channel.name, "sent"] += 1
         channel.mark("up", "", self._now())
+        await self._learn(channel, None, attempt, trying=trying)
         values = ("handle", sent.handle) if sent.handle else ()
-        await self._settle(held, delivery, sent.state, self._now(), values=values)
+        await self._settle(held, delivery, sent.state, self._now(), cause="attempt", values=values)
 
-    async def _parts(self, held: Held, delivery: Delivery, channel: Channel, attempt: Attempt) -> Sent:
-        """Send the parts that are not out yet; return what the platform said to the last. Raises what a send raises."""
-        assert channel.connector is not None
-        entry, conversation = await self._material(delivery)
-        media = tuple(msgspec.convert(entry.rest().get("media", []), tuple[Media, ...]))
-        parts = plan(entry.fields.get("tx", ""), media, channel.capabilities)
-        external_ids = list(delivery.external_ids)
-        for external_id in filter(None, external_ids):
-            await self._own(delivery, channel, external_id)  # the process before may have died before it did
-        windowed = channel.capabilities.window is not None
-        sent = Sent()
-        for index in range(delivery.part, len(parts)):
-            if index > delivery.part:
-                await self._keep_rate(channel)
-            if windowed and not delivery.insist:
-                await self._check_window(held, delivery)
-            outbound = self._outbound(
-                held, delivery, entry, conversation, parts[index], index, len(parts), windowed, attempt
-            )
-            sent = await channel.connector.send(outbound)
-            external_ids.append(sent.external_id)
-            try:
-                await self._surely(partial(self._deliveries.note_part, delivery, index + 1, tuple(external_ids)))
-            except Fenced:
-                if index + 1 < len(parts):
-                    raise  # else: the platform's yes settles what another owner had to call uncertain
-            attempt.left = False
-            if sent.external_id:
-                await self._surely(partial(self._own, delivery, channel, sent.external_id))
-        for external_id in filter(None, external_ids):
-            last = external_id == external_ids[-1]
-            await self._surely(partial(self._remember, delivery, external_id, last=last))
-        if sent.handle and sent.handle != conversation.handle:
-            await self._follow_thread(conversation, sent.handle)
-        return sent
-
-    async def _follow_thread(self, conversation: conversations.Conversation, handle: str) -> None:
-        """Let the next answer follow this one; if the customer wrote meanwhile, it follows that instead."""
-        place = conversation.place
-        change = conversations.Change(id=place.key, version=conversation.version, set={"handle": handle})
-        with contextlib.suppress(conversations.Conflict):
-            await self._surely(partial(conversations.commit, self._store, place.partition, change))
+    async def _learn(self, channel: Channel, error: SendError | None, attempt: Attempt, *, trying: bool) -> None:
+        """Tell the breaker how the platform behaved; while the store is away nobody learns."""
+        try:
+            if not attempt.asked:
+                if trying:
+                    await self.breakers.learnt_nothing(channel)
+            elif error is None or isinstance(error, Rejected | WindowClosed | Throttled):
+                await self.breakers.passed(channel)
+            else:
+                await self.breakers.failed(channel, str(error), tried=trying)
+        except StoreError as away:
+            log.debug("what a send told of its channel is forgotten: %s", away)
 
     async def _settle(self, held: Held, delivery: Delivery, state: str, now: int, **facts: Any) -> None:
-        await self._surely(partial(self._deliveries.settle, delivery, state, now, held=held, **facts))
+        await surely(partial(self._deliveries.settle, delivery, state, now, held=held, **facts))
 
-    async def _surely(self, step: Callable[[], Awaitable[T]]) -> T:
-        """Note what only this process knows; while the store is away it is kept here. Raises `Fenced`.
-
-        Every such step may be done twice: a store that died may have done it before its answer was lost.
-        """
-        while True:
-            try:
-                return await step()
-            except StoreError as error:
-                log.debug("the outcome of a send waits for the store: %s", error)
-                await asyncio.sleep(STORE_PAUSE)
-
-    async def _material(self, delivery: Delivery) -> tuple[Entry, conversations.Conversation]:
-        place = parse_id(delivery.message, "m")
-        entries = await logbook.fetch(self._store, [(place.partition, place.key)])
-        conversation = await conversations.load(self._store, delivery.conversation)
-        if entries[0] is None:
-            raise Rejected("the message of this delivery is gone from the log")
-        return entries[0], conversation
-
-    async def _check_window(self, held: Held, delivery: Delivery) -> None:
-        """Raise `WindowClosed` when the platform would refuse the message anyway."""
-        names = (f"wu:{delivery.channel}", f"wl:{delivery.channel}")
-        address = key(held.partition, f"a:{delivery.address}")
-        until, left = await self._store.do(tag(held.partition), "HMGET", address, *names)
-        if int(until or 0) <= self._now():
-            raise WindowClosed("the platform's reply window is closed until the customer writes again")
-        if left == "0":
-            raise WindowClosed("all messages that the customer's last message allowed are used up")
-
-    def _outbound(  # one value, built in one place
+    async def _outcome(  # each keyword is one fact about the attempt
         self,
         held: Held,
         delivery: Delivery,
-        entry: Entry,
-        conversation: conversations.Conversation,
-        part: Part,
-        index: int,
-        count: int,
-        windowed: bool,
-        attempt: Attempt,
-    ) -> Outbound:
-        body = entry.rest()
-        author = msgspec.json.decode(entry.fields["au"], type=Author)
-
-        async def leaving() -> None:
-            await self._deliveries.leave(held, delivery, self._now(), windowed=windowed)
-            attempt.left = True
-
-        return Outbound(
-            id=delivery.id if count == 1 else f"{delivery.id}.{index}",
-            address=delivery.address,
-            at=int(entry.fields["at"]),
-            leaving=leaving,
-            text=part.text,
-            html=body.get("html", "") if index == 0 else "",
-            subject=body.get("subject", ""),
-            media=tuple(self._file(media) for media in part.media),
-            handle=conversation.handle,
-            author=author.name,
-            auto=bool(body.get("auto")),
-        )
-
-    def _file(self, media: Media) -> OutboundMedia:
-        sha = media.ref.removeprefix("sha256:")
-
-        async def read() -> bytes:
-            return await self._attachments.read(sha)
-
-        return OutboundMedia(media.type, media.name, media.size, read, self._media_url(media))
-
-    async def _own(self, delivery: Delivery, channel: Channel, external_id: str) -> None:
-        """Say whose a platform's id is, for answers to it and for its echo."""
-        if channel.capabilities.threads:
-            await self._placer.refer(channel.name, external_id, delivery.conversation)
-        await self._deliveries.note_link(delivery, external_id)
-
-    async def _remember(self, delivery: Delivery, external_id: str, *, last: bool) -> None:
-        """Link the id of a part once all are out, and apply receipts that were faster than the answers to our calls."""
-        for state, at, error in await self._deliveries.link(delivery, external_id):
-            await self._apply(delivery, state, at, error, last=last)
-
-    async def _apply(self, delivery: Delivery, state: str, at: int, error: str, *, last: bool) -> None:
-        """Settle by a receipt: the last part of an answer speaks for all, but none may fail."""
-        if last or state == "failed":
-            await self._deliveries.settle(delivery, STATES_OF_RECEIPTS[state], at, error=error)
-
-    async def _outcome(
-        self, held: Held, delivery: Delivery, error: SendError, channel: Channel, *, refund: bool = False
+        error: SendError,
+        channel: Channel | None,
+        *,
+        cause: str = "attempt",
+        refund: bool = False,
+        trying: bool = False,
     ) -> None:
         """Settle a send that did not succeed."""
         now = self._now()
-        self.counts[channel.name, type(error).__name__.lower()] += 1
-        uncertain = isinstance(error, Uncertain)
+        self.counts[delivery.channel, type(error).__name__.lower()] += 1
+        policy = self._policy(channel) if channel is not None else STANDARD
         due = None
-        if error.retryable or (uncertain and channel.capabilities.idempotent):
-            due = self._schedule.next_due(delivery.attempts, delivery.created, error, now)
-        if isinstance(error, Unreachable | BadOptions):
+        if policy.again(error, idempotent=channel is not None and channel.capabilities.idempotent) or (
+            # What goes out to see whether the channel works is not given up for the channel's own fault.
+            trying and isinstance(error, BadOptions)
+        ):
+            schedule = policy.schedule(error, delivery.schedule)
+            due = schedule.next_due(delivery.attempts, delivery.created, error, now)
+        if channel is not None and isinstance(error, Unreachable | BadOptions):
             channel.mark("degraded", str(error), now)
-        state = "deferred" if due is not None else "uncertain" if uncertain else "dead"
-        await self._settle(held, delivery, state, now, error=str(error), code=error.code, due=due, refund=refund)
+        state = "deferred" if due is not None else "uncertain" if isinstance(error, Uncertain) else "dead"
+        kept_in = state == "dead" and delivery.lane in UNASKED and error.code in KEPT_IN
+        facts: dict[str, Any] = {"error": str(error), "code": error.code, "due": due, "refund": refund}
+        if state == "uncertain":
+            facts["ask"] = self.queries.first(channel, now)
+        if kept_in:  # what nobody asked for, and nobody may have, needs nobody who looks after it
+            state, facts["drop"] = "failed", True
+        await self._settle(held, delivery, state, now, cause=cause, **facts)
 
     async def handle(self, held: Held, entries: Sequence[Entry]) -> None:
-        """Reader of the log: apply receipts. Raises `StoreError`."""
+        """Reader of the log: apply receipts, tell of what was not delivered. Raises `StoreError`."""
         for entry in entries:
             if entry.type == logbook.RECEIPT:
-                try:
-                    await self._receipt(entry.fields)
-                except (LookupError, ValueError):
-                    # About no delivery that we know: it stays in the log, and those behind it must not wait.
-                    log.exception("a receipt of channel %s was left out", entry.fields.get("ch", ""))
-                    self.counts[entry.fields.get("ch", ""), "receipt_left_out"] += 1
+                await self._receipts.apply(entry.fields)
+            elif entry.type == logbook.DELIVERY:
+                await self._undelivered.tell(held, entry)
+            elif entry.type == logbook.PLACED:
+                if "w" in entry.fields:
+                    await self._aside.heard(held, entry)
             elif entry.type == logbook.REPLY:
                 self._wakes.ring((f"o{held.partition}",))
-
-    async def _receipt(self, fields: dict[str, str]) -> None:
-        channel, external_id, state, at = fields["ch"], fields["x"], fields["st"], int(fields["at"])
-        delivery_id = await self._deliveries.receipt(channel, external_id, state, at, fields.get("er", ""))
-        if delivery_id is None:
-            return
-        delivery = await self._deliveries.load(delivery_id)
-        last = not delivery.external_ids or external_id == delivery.external_ids[-1]
-        await self._apply(delivery, state, at, fields.get("er", ""), last=last)
-        self.counts[channel, f"receipt_{state}"] += 1

@@ -104,6 +104,11 @@ class Roster:
         """Return the automatic crews of *agent*, in the order of the file."""
         return [crew for crew in self.automatic() if crew.has(agent)]
 
+    def capacity(self, agent: str) -> int | None:
+        """Return the most open conversations that *agent* is given by any team, None if none gives them any."""
+        found = [member.capacity for crew in self.of(agent) for member in crew.members if member.name == agent]
+        return max(found, default=None)
+
     def automatic(self) -> list[Crew]:
         """Return the crews whose conversations the hub hands out."""
         return [crew for crew in self.crews.values() if crew.automatic]

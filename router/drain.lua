@@ -208,7 +208,7 @@ local function reason(team, wanted, chosen, how, others)
     rest[index] = others[index]
   end
   return cjson.encode({
-    agent = chosen and chosen.n or '', strategy = team.strategy, how = how or '', waited = math.max(0, now - wanted.s),
+    agent = chosen and chosen.n or '', strategy = team.strategy, how = how or '', waited = math.max(0, now - (wanted.s or now)),
     load = chosen and (load(chosen.n) + 1) .. '/' .. chosen.c or '', others = rest, more = #others - #rest,
   })
 end

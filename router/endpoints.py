@@ -72,7 +72,7 @@ class Routing:
             Route("GET", "/conversations/{id}/trail", "readonly", self.trail),
             Route("GET", "/messages/{id}/trail", "readonly", self.message_trail),
             Route("GET", "/routes", "readonly", self.show),
-            Route("POST", "/routes/explain", "readonly", self.explain),
+            Route("POST", "/routes/explain", "readonly", self.explain, changes=False),
         ]
 
     async def trail(self, ask: Ask) -> web.Response:
@@ -84,7 +84,7 @@ class Routing:
         if kind not in KINDS:
             raise Problem(422, "There is no such kind", f"expected {', '.join(KINDS)}")
         conversation = await load(self.store, ask.part("id"))
-        found, following = await items(self.store, conversation, KINDS[kind], ask.cursor(), ask.limit())
+        found, following = await items(self.store, conversation.place, KINDS[kind], ask.cursor(), ask.limit())
         return listing([await self._shown(item.entry) for item in found], following)
 
     async def message_trail(self, ask: Ask) -> web.Response:

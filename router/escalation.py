@@ -1,4 +1,4 @@
-"""Escalation: what routes decide when a clock of a conversation warns, or its time is over. Idempotent.
+"""Escalation: what routes decide when a clock of a conversation warns or is over, or a score arrives. Idempotent.
 
 Routes that speak of events are asked as for a message, and the decision stands on the conversation's trail. What
 hangs on it (an acknowledgement, the search for an agent) follows from the log, as it does for a message.
@@ -28,6 +28,7 @@ from router.ruleset import Rules
 from router.versions import SHORT
 
 TRIES = 8
+ASKED = EVENTS | {"score"}
 RULED = "ruled"
 """Field of a conversation with the log position of the last event about which routes were asked."""
 
@@ -45,7 +46,7 @@ class Escalation:
         """Ask about one event of the log. Raises `Conflict`, `Fenced`, `StoreError`."""
         for _ in range(TRIES):
             conversation = await load(self._store, f"c{held.partition}-{entry.fields['c']}")
-            if conversation.status == "resolved":
+            if conversation.status == "resolved" and entry.fields["ev"] in EVENTS:
                 return
             asked = event_facts(entry, conversation, await contacts.known(self._store, conversation.contact))
             tree = self._rules().tree
@@ -91,17 +92,18 @@ class Escalation:
 
 def is_event(entry: Entry) -> bool:
     """Tell whether *entry* is an event of a conversation about which routes are asked."""
-    return entry.type == logbook.STATE and entry.fields["ev"] in EVENTS
+    return entry.type == logbook.STATE and entry.fields["ev"] in ASKED
 
 
 def event_facts(entry: Entry, conversation: Conversation, known: Contact) -> Facts:
-    """Return what the rules may ask about an event of a conversation; nobody has written anything."""
+    """Return what the rules may ask about an event of a conversation; the words are those beside a score."""
     return Facts(
         channel=conversation.channel,
         kind=conversation.kind,
         at=int(entry.fields["at"]),
         event=entry.fields["ev"],
         subject=conversation.subject,
+        text=str(entry.rest().get("comment", "")),
         sender=conversation.address,
         contact_tags=frozenset(known.tags),
         contact_tier=known.tier or None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from config.conditions import day, several, walk, written
@@ -17,10 +18,12 @@ from config.faults import Fault, Problem, listed, nearest
 from config.loading import Loaded
 from config.settings import Settings
 from config.templates import ANY_LANGUAGE
+from connectors.base import Capabilities
 from router.compilation import instant
 from router.hiding import hidden
 from router.inheritance import inherited, needless
 from router.levels import Placed, every, place
+from router.phrasing import lacking, phrasing
 from router.pieces import Anatomist
 from router.redundancy import redundancies
 from router.rules import compile_routes
@@ -32,17 +35,18 @@ RULES = (
     "test-name-twice", "goes-nowhere", "takes-back-nothing", "inherited-already", "ignored-but-assigned",
     "agent-not-in-team", "skill-nobody-has", "missing-language", "review-due", "past-moment", "empty-team",
     "unattended-team", "overflow-circle", "never-open", "unused-team", "unused-agent", "unused-hours", "unused-sla",
-    "unused-template",
+    "unused-template", "lacks-value", "long-template", "unheard-notice",
 )  # fmt: skip
 
 Finding = tuple[Document, Problem]
 WORKED = ("team", "agent", "acknowledge", "survey", "skills", "sla")
 
 
-def lint(loaded: Loaded, now: int) -> list[Fault]:
+def lint(loaded: Loaded, now: int, able: Mapping[str, Capabilities] = MappingProxyType({})) -> list[Fault]:
     """Return the warnings about a configuration that is fit to be used, in the order of its files and lines.
 
-    *now* is in milliseconds since 1970 UTC: reviews become due, and moments pass.
+    *now* is in milliseconds since 1970 UTC: reviews become due, and moments pass. *able* is what each kind of channel
+    can carry.
     """
     kinds = {name: channel.kind for name, channel in loaded.settings.channels.items()}
     top = place(loaded.routes, Anatomist(loaded.settings.timezone, kinds))
@@ -58,6 +62,7 @@ def lint(loaded: Loaded, now: int) -> list[Fault]:
     found += _untested(loaded, top, lost, kinds)
     found += _test_names(loaded)
     found += staffing(loaded, now)
+    found += phrasing(loaded, able)
     faults = [replace(fault, severity="warning") for page, problem in found for fault in page.faults([problem])]
     order = {page.file: number for number, page in enumerate((loaded.main, *loaded.documents, *loaded.texts))}
     return sorted(faults, key=lambda fault: (order[fault.file], fault.line, fault.column))
@@ -69,6 +74,7 @@ def _route(placed: Placed, loaded: Loaded, now: int) -> Iterator[Problem]:
     yield from needless(placed, default)
     yield from _fields(placed, loaded.settings)
     yield from _languages(placed, loaded)
+    yield from lacking(placed, loaded)
     yield from _dates(placed, loaded.settings, now)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from config import chinese as translation
 from config.documents import understand
-from config.faults import Wrong
-from config.loading import Prove, candidate
+from config.faults import Fault, Wrong
+from config.loading import Loaded, Prove, candidate
 from config.values import duration
 from config.wordlists import Wordlists
 from inbox.api import Ask, Problem, Route, answer, listing, rfc3339
@@ -59,11 +61,13 @@ class ReplayBody(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Proving:
-    """What the endpoints need. *prove* runs the tests of route files."""
+    """What the endpoints need. *prove* runs the tests of route files, *doubts* is lint."""
 
     proof: Proof
     replays: Replays
     prove: Prove
+    doubts: Callable[[Loaded], Sequence[Fault]]
+    locale: Callable[[], str]
 
     @property
     def rules(self) -> Rules:
@@ -73,6 +77,7 @@ class Proving:
         """Return the table: method, path, least role, handler."""
         return [
             Route("GET", "/routes/status", "readonly", self.status),
+            Route("GET", "/routes/lint", "readonly", self.lint),
             Route("GET", "/routes/history", "readonly", self.history),
             Route("GET", "/routes/history/{id}", "readonly", self.version),
             Route("GET", "/routes/diff", "readonly", self.diff),
@@ -85,6 +90,12 @@ class Proving:
     async def status(self, _: Ask) -> web.Response:
         """Which rules every process uses, and what is wrong with the files as they are now."""
         return answer(standing.shape(await standing.all_of_them(self.proof.store, self.proof.now())))
+
+    async def lint(self, ask: Ask) -> web.Response:
+        """What lint finds in the configuration in use, in the order of files and lines; `?language=` is zh or en."""
+        language = ask.query("language") or self.locale()
+        found = await asyncio.to_thread(self.doubts, self.proof.live.current)
+        return listing([finding(one, chinese=language.startswith("zh")) for one in found])
 
     async def history(self, ask: Ask) -> web.Response:
         """Every change of the rules in use, newest first."""
@@ -188,6 +199,22 @@ class Proving:
         if state is None:
             raise Problem(404, "There is no such replay", "What a replay found is kept for a day.")
         return answer(shown(state))
+
+
+def finding(one: Fault, *, chinese: bool) -> dict[str, Any]:
+    """Return what lint found as the API shows it; of the file only its name is told."""
+    worded = translation.translated(one.what) if chinese else one.what
+    expected = translation.expected(one.expected) if chinese else one.expected
+    return {
+        "file": Path(one.file).name,
+        "line": one.line,
+        "column": one.column,
+        "path": one.path,
+        "what": worded,
+        "expected": expected or None,
+        "rule": one.rule or None,
+        "severity": one.severity,
+    }
 
 
 def shown(state: State) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections import Counter
@@ -12,17 +13,24 @@ from typing import Any
 import msgspec
 
 from connectors.base import Capabilities
+from inbox import contacts
 from inbox import log as logbook
 from inbox.channels import NOTHING, Channels
+from inbox.contacts import NoContact
 from inbox.conversations import Conflict, Conversation, load
 from inbox.leases import Fenced, Held
 from inbox.log import Entry
-from inbox.placing import Decided, Origin, Placer, Spot, parse
+from inbox.merging import Merging
+from inbox.placing import NOBODY, Decided, Origin, Placer, Spot, parse
 from inbox.recording import Recorder
 from inbox.store import Store, StoreError
 from inbox.wakes import Wakes
 from inbox.work import HUB, Actor
 from outbox.deliveries import Author, Deliveries, Reply
+from outbox.echoes import Echoes
+from outbox.leaving import Leaving
+from outbox.planner import standing
+from outbox.survey_answers import SurveyAnswers
 from router import evidence
 from router.assignment import Assigner
 from router.effects import Judged, judge
@@ -31,6 +39,7 @@ from router.language import language
 from router.lookups import Orders
 from router.rules import ConversationFacts, Facts
 from router.ruleset import Rules
+from router.staffroom import Staffroom
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +56,7 @@ class Router:
     """The reader that gives every inbound event its conversation and its team.
 
     *observe* hears of every decision once it holds, with the message's id; it must be quick and must not fail.
+    What the *staffroom* takes is from people of the house, and no rule is asked about it.
     """
 
     def __init__(  # a composition root passes what there is
@@ -62,18 +72,29 @@ class Router:
         now: Callable[[], int],
         orders: Orders,
         observe: Callable[[str, Judged], None] = lambda *_: None,
+        leaving: Leaving | None = None,
+        staffroom: Staffroom | None = None,
+        survey_answers: SurveyAnswers | None = None,
+        merging: Merging | None = None,
+        withheld: Callable[[], int] = lambda: 0,
     ) -> None:
         self._store = store
         self._wakes = wakes
         self._placer = placer
         self._recorder = recorder
         self._deliveries = deliveries
+        self._echoes = Echoes(store, deliveries)
         self._assigner = assigner
         self._channels = channels
         self._rules = rules
         self._now = now
         self._orders = orders
         self._observe = observe
+        self._leaving = leaving
+        self._withheld = withheld
+        self._staffroom = staffroom
+        self._survey_answers = survey_answers
+        self._merging = merging
         self.counts: Counter[str] = Counter()
         self._escalation = Escalation(store, wakes, rules, self.counts)
 
@@ -82,6 +103,8 @@ class Router:
         groups: dict[str, list[Entry]] = {}
         for entry in entries:
             if entry.type in logbook.INBOUND:
+                if entry.fields.get("ty") == logbook.ERASED:
+                    continue
                 groups.setdefault(entry.fields["a"], []).append(entry)
             elif entry.type in FOLLOWED or (entry.type == logbook.PLACED and not EFFECTS.isdisjoint(entry.fields)):
                 groups.setdefault(f"c{entry.fields['c']}", []).append(entry)
@@ -126,20 +149,32 @@ class Router:
         origin = parse(entry, kind, channel.capabilities if channel is not None else self._fallback(entry))
         if entry.type == logbook.ECHO and await self._own_echo(origin):
             return
+        if self._staffroom is not None and await self._staffroom.take(held, origin):
+            return
+        # First of all, so that nothing is sent in answer to somebody who has just left.
+        heard = await self._leaving.hear(origin) if self._leaving is not None else None
         for _ in range(TRIES):
             spot = await self._placer.locate(origin)
+            if heard is None and self._leaving is not None and entry.type == logbook.MESSAGE:
+                await self._leaving.follow(origin, spot.address)
+            if await self._answered(held, origin, spot):
+                return
             judged = await self._judge(origin, spot)
             if judged is not None and judged.ignored:
                 told = evidence.story(judged.tree, judged.decision, judged.facts, spot.conversation)
                 if await self._placer.ignore(held, origin, judged.decision.ignore or "", told):
                     self._observe(origin.message_id, judged)
                 self.counts["ignored"] += 1
+                if heard is not None and self._leaving is not None:
+                    await self._leaving.answer(heard, origin, "")
                 return
             effects = self._effects(origin, spot, judged)
             try:
                 placed = await self._placer.place(held, origin, spot, effects)
             except Conflict:
                 continue
+            if heard is not None and self._leaving is not None:
+                await self._leaving.answer(heard, origin, placed.conversation)
             if judged is not None and placed.fresh and origin.entry.type == logbook.MESSAGE:
                 self._observe(origin.message_id, judged)
             if effects.story or spot.new or spot.reopens:  # else nothing hangs on it, and the log can be read later
@@ -147,8 +182,41 @@ class Router:
                 self._wakes.ring((f"p{where}",))
             if origin.rest.media:
                 self._wakes.ring((f"f{held.partition}",))
+            await self._link(origin)
             return
         raise Conflict
+
+    async def _link(self, origin: Origin) -> None:
+        """Link the customer with whoever has the addresses that their platform or the shop proves to be theirs."""
+        if self._merging is None or not origin.rest.proven:
+            return
+        spot = await self._placer.locate(origin)
+        for address in origin.rest.proven:
+            with contextlib.suppress(NoContact):  # erased meanwhile
+                await self._merging.prove(spot.root, address, (origin.message_id, origin.channel), HUB)
+
+    async def _answered(self, held: Held, origin: Origin, spot: Spot) -> bool:
+        """Take a message that answers a survey: it stands on the timeline, and the conversation stays as it is.
+
+        Free words that a route knows are taken too, and go on their way: whoever complains there wants to be heard.
+        Raises `Conflict`, `Fenced`, `StoreError`.
+        """
+        reading = await self._survey_answers.read(origin, spot) if self._survey_answers is not None else None
+        if reading is None or self._survey_answers is None:
+            return False
+        judged = await self._judge(origin, spot) if reading.given.wordy else None
+        heard = judged is not None and bool(judged.decision.routes)
+        if heard:
+            pass
+        elif spot.conversation is None:
+            await self._placer.ignore(held, origin, f"survey {reading.invitation.survey}", {})
+        else:
+            quiet = dataclasses.replace(spot, reopens=False)
+            await self._placer.place(held, origin, quiet, Decided(quiet=True))
+        if not reading.known:
+            await self._survey_answers.give(reading.invitation, reading.given)
+            self.counts["survey_answers"] += 1
+        return not heard
 
     def _fallback(self, entry: Entry) -> Capabilities:
         """A channel that is no longer configured: its stored messages are still placed."""
@@ -157,11 +225,10 @@ class Router:
 
     async def _own_echo(self, origin: Origin) -> bool:
         """Tell whether an echo is only the platform repeating what the outbox sent."""
-        external_id = origin.entry.fields["x"]
-        if await self._deliveries.linked(origin.channel, external_id):
-            return True
-        whose = (origin.entry.partition, origin.channel, origin.address, origin.text)
-        return await self._deliveries.in_flight(*whose) or await self._deliveries.prove(*whose, external_id, origin.at)
+        entry = origin.entry
+        return await self._echoes.ours(
+            entry.partition, origin.channel, origin.address, origin.text, entry.fields["x"], origin.at
+        )
 
     async def _judge(self, origin: Origin, spot: Spot) -> Judged | None:
         """Ask the rules, and whom they want to be asked. None if nothing can follow from it.
@@ -173,7 +240,7 @@ class Router:
         tree, known, unclaimed = self._rules().tree, facts(origin, spot), evidence.unclaimed(spot.conversation)
         judged = judge(tree, known, unclaimed=unclaimed)
         if judged.asks_order:
-            order = await self._orders.find(known, spot.address.get("contact", ""))
+            order = await self._orders.find(known, spot.root)
             judged = judge(tree, dataclasses.replace(known, order=order), unclaimed=unclaimed)
         return judged if known.event == "message" or judged.decision.routes else None
 
@@ -185,7 +252,7 @@ class Router:
         told = evidence.story(judged.tree, decision, judged.facts, known)
         values: dict[str, Any] = {}
         if counts:
-            for name in ("team", "priority", "stage", "sla", "risk", "agent", "skills"):
+            for name in ("team", "priority", "stage", "sla", "risk", "agent", "skills", "survey"):
                 value = getattr(decision, name)
                 if value:
                     values[name] = value
@@ -209,7 +276,8 @@ class Router:
             # Who had it gets it again only if they are there and have room; until that is known it is nobody's.
             values["agent"] = ""
             told["back"] = before
-        if decision.acknowledge and not origin.rest.auto and counts:
+        # What was written before a restore, and is fetched again or comes late, may have been acknowledged then.
+        if decision.acknowledge and not origin.rest.auto and counts and origin.at >= self._withheld():
             told["acknowledge"] = list(decision.acknowledge)
         if values.get("agent"):
             values |= {"why": f"route {decision.route}", "assigned_at": self._now()}
@@ -234,13 +302,25 @@ class Router:
             await self._assigner.want(conversation, back=story.get("back", ""))
 
     async def _acknowledge(self, message: str, conversation: Conversation, templates: Sequence[str]) -> None:
+        if templates and self._leaving is not None and not await self._leaving.acknowledged(conversation):
+            self.counts["unacknowledged"] += 1
+            return
+        contact = await contacts.known(self._store, conversation.contact) if templates else NOBODY
         for name in templates:
-            text = self._rules().acknowledgement(name, conversation)
-            if text is None:
+            filled = self._rules().acknowledgement(name, conversation, contact)
+            if filled is None:
                 log.warning("no template %s to acknowledge with", name)
                 continue
-            reply = Reply(HUB_AUTHOR, text, client_id=f"ack:{message}:{name}", auto=True)
-            _, fresh = await self._deliveries.enqueue(conversation, reply, self._now())
+            if filled.missing:
+                log.warning("%s is not sent: it has no value for %s", name, ", ".join(filled.missing))
+                self.counts["not_acknowledged"] += 1
+                continue
+            ack = f"ack:{message}:{name}"
+            reply = Reply(HUB_AUTHOR, filled.text, subject=filled.subject, client_id=ack, auto=True)
+            channel = self._channels.get(conversation.channel)
+            can = channel.capabilities if channel is not None else NOTHING
+            terms = standing(filled, name, conversation, can)
+            _, fresh = await self._deliveries.enqueue(conversation, reply, self._now(), terms=terms)
             self.counts["acknowledged"] += fresh
 
     async def _replied(self, held: Held, entry: Entry) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from config.faults import Fault
 from config.loading import Loaded
+from config.templates import Filled
+from inbox.contacts import Contact
 from inbox.conversations import Conversation
 from router.rules import Tree
 from router.versions import Version, grow, snapshot
@@ -17,13 +19,13 @@ from router.wording import fill
 class Rules:
     """What the router needs of the configuration.
 
-    *acknowledgement* returns the text of a template for a conversation, None if there is no such template. *version*
+    *acknowledgement* fills a template for a conversation, None if there is no such template. *version*
     is what *tree* was made of. *shadow* are the routes that are only watched, None if there are none or they have
     *shadow_faults*.
     """
 
     tree: Tree
-    acknowledgement: Callable[[str, Conversation], str | None]
+    acknowledgement: Callable[[str, Conversation, Contact], Filled | None]
     version: Version
     shadow: Tree | None = None
     shadow_faults: tuple[Fault, ...] = ()
@@ -34,8 +36,8 @@ def prepare(loaded: Loaded, now: Callable[[], int]) -> Rules:
     version = snapshot(loaded)
     watched = loaded.shadow
 
-    def acknowledgement(name: str, conversation: Conversation) -> str | None:
-        return fill(loaded, name, conversation, now())
+    def acknowledgement(name: str, conversation: Conversation, contact: Contact) -> Filled | None:
+        return fill(loaded, name, conversation, now(), contact=contact)
 
     return Rules(
         grow(version),

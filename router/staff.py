@@ -53,11 +53,19 @@ class Staff:
         ]
 
     async def at_work(self) -> dict[str, dict[str, Any]]:
-        """Return for each agent how many conversations they have and whether they are there. Raises `StoreError`."""
-        loads = await self.assigner.loads()
-        there = await self.presences.all(self.roster().agents)
+        """Return for each agent how many conversations they have, of how many, and whether they are there.
+
+        Raises `StoreError`.
+        """
+        loads, roster = await self.assigner.loads(), self.roster()
+        there = await self.presences.all(roster.agents)
         return {
-            name: {"conversations": loads.get(name, 0), "presence": presence_shape(one)} for name, one in there.items()
+            name: {
+                "conversations": loads.get(name, 0),
+                "capacity": roster.capacity(name),
+                "presence": presence_shape(one),
+            }
+            for name, one in there.items()
         }
 
     async def put_presence(self, ask: Ask) -> web.Response:
@@ -98,8 +106,9 @@ class Staff:
         if team and team not in settings.teams:
             raise Problem(422, "There is no such team", f"teams are {', '.join(sorted(settings.teams))}")
         since = self._since(ask.query("since"))
-        given = await fairness.read(self.store, since)
-        queues = [one for one in await self.assigner.queues() if team in ("", one.team)]
+        given = [one for one in await fairness.read(self.store, since) if one.team not in ask.hidden]
+        known = [one for one in await self.assigner.queues() if one.team not in ask.hidden]
+        queues = [one for one in known if team in ("", one.team)]
         return answer(
             {
                 "since": rfc3339(since),

@@ -69,11 +69,7 @@ def agents(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
 
 def reports(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
     """Return the commands that report; *connect* finds the hub."""
-    app = typer.Typer(no_args_is_help=True)
-
-    @app.callback()
-    def group() -> None:
-        """Keep `assignment` a word of its own while it is the only report."""
+    app = typer.Typer()
 
     @app.command("assignment")
     def assignment(team: str = "", since: str = "7d", as_json: AsJson = False) -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from config.conditions import several, walk
 from config.documents import Document
+from config.enrolment import carrier
 from config.faults import Problem
 from config.loading import Loaded
 from config.routes import Fields, routes
 from config.settings import Settings
+from config.staff import Way
 from inbox.worktime import DAY, Span, Worktime, merged
 from router.hours import next_open
 
 Finding = tuple[Document, Problem]
 AHEAD = 28
 """Days for which it is looked whether teams are attended: weeks are alike, but for holidays."""
+
+
+SENT = "a route that acknowledges with it, a fallback, or for_agents"
 
 
 def staffing(loaded: Loaded, now: int) -> Iterator[Finding]:
@@ -27,14 +32,12 @@ def staffing(loaded: Loaded, now: int) -> Iterator[Finding]:
     yield from ((loaded.main, problem) for problem in _circles(loaded))
     yield from ((loaded.main, problem) for problem in _hours(loaded, now))
     yield from ((loaded.main, problem) for problem in _unused(loaded, used))
+    yield from ((loaded.main, problem) for problem in _unheard(loaded.settings))
     for page in loaded.texts:
         for name in page.data if isinstance(page.data, dict) else ():
-            if name not in used.templates:
-                what = f'no route sends the template "{name}"'
-                yield (
-                    page,
-                    Problem((name,), what, "a route that acknowledges with it", key=True, rule="unused-template"),
-                )
+            if name not in used.templates and not loaded.templates[name].for_agents:
+                what, wanted = f'no route sends the template "{name}"', SENT
+                yield page, Problem((name,), what, wanted, key=True, rule="unused-template")
 
 
 class _Used:
@@ -44,6 +47,9 @@ class _Used:
         settings = loaded.settings
         fields = list(_decided(loaded))
         self.templates = {word for each in fields for word in several(each.acknowledge or ())}
+        self.templates |= {
+            step.template for steps in settings.delivery.fallback.values() for step in steps if step.template
+        }
         self.agents = {each.agent for each in fields if each.agent} | {
             name for team in settings.teams.values() for name in team.members
         }
@@ -149,6 +155,20 @@ def _hours(loaded: Loaded, now: int) -> Iterator[Problem]:
         if next_open(hours, now) is None:
             what = f'the hours "{name}" never open'
             yield Problem(("hours", name), what, "a day with intervals", key=True, rule="never-open")
+
+
+def _unheard(settings: Settings) -> Iterator[Problem]:
+    """Yield each way to tell an agent or a team for which there is no channel."""
+    kinds = {name: channel.kind for name, channel in settings.channels.items()}
+    ways: list[tuple[str, str, Sequence[Way]]] = [
+        *(("agents", name, one.notify) for name, one in settings.agents.items()),
+        *(("teams", name, group.notify) for name, group in settings.teams.items()),
+    ]
+    for section, name, given in ways:
+        for number, way in enumerate(given):
+            if not carrier(way, kinds):
+                what = f"no channel carries notices by {way.kind}"
+                yield Problem((section, name, "notify", number), what, "a channel of that kind", rule="unheard-notice")
 
 
 def _unused(loaded: Loaded, used: _Used) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ import aiohttp
 
 import hub
 from config.loading import load
+from config.templates import Filled
 from connectors.base import Capabilities, Connector, Message, Options, Outbound, Sent, Window
 from inbox import log as logbook
 from inbox.attachments import Attachments
@@ -32,8 +33,11 @@ from inbox.store import Store, Topology
 from inbox.ticks import Ticks
 from inbox.wakes import Wakes
 from inbox.work import Desk
+from outbox.answers import Answers
+from outbox.aside import Aside
 from outbox.deliveries import Author, Deliveries, Delivery, Reply
-from outbox.retries import Schedule
+from outbox.planner import Planner, Wanted
+from outbox.retries import Policy
 from outbox.worker import Worker
 from router.assignment import Assigner
 from router.crews import Crew, roster
@@ -42,7 +46,9 @@ from router.overdue import Overdue
 from router.presence import HOME, Presences
 from router.reader import Router
 from router.ruleset import prepare
+from router.scripts import SCRIPTS
 from router.trial import prove
+from router.wording import fill
 from tests.hubs import ROUTES, TEAMS, TEMPLATES, configuration, write
 
 LIMIT = 10.0
@@ -92,7 +98,7 @@ class Platform:
             raise outcome
         if callable(outcome):
             return await outcome(message)
-        assert message.text or message.media, "the hub sent an empty message"
+        assert message.text or message.media or message.template, "the hub sent an empty message"
         self.sent.append(message)
         self.at.append(asyncio.get_running_loop().time())
         return outcome or Sent(f"x{next(self._numbers)}")
@@ -108,8 +114,9 @@ class Room:
     clock: Clock
     routes: str = ROUTES
     more: str = TEAMS
+    texts: str = TEMPLATES
     platforms: dict[str, Platform] = field(default_factory=dict)
-    schedule: Schedule | None = None
+    policy: Policy = field(default_factory=Policy)
 
     def __post_init__(self) -> None:
         self.wakes = Wakes(self.store)
@@ -124,8 +131,12 @@ class Room:
                 for name, platform in (self.platforms or {"shop": Platform()}).items()
             }
         )
-        path = write(self.folder, configuration("", more=self.more), routes=self.routes, templates=TEMPLATES)
+        text = configuration("", more=self.more)
+        if "\nchannels:" in self.more:
+            text = text.replace("channels:\n  {}\n", "", 1)
+        path = write(self.folder, text, routes=self.routes, templates=self.texts)
         loaded = load(path, hub.kinds, prove=prove)
+        self.loaded = loaded
         self.rules = prepare(loaded, self.clock)
         self.settings = loaded.settings
         self.roster = roster(loaded.settings)
@@ -146,6 +157,13 @@ class Room:
             self.clock,
             Orders(lambda: None, aiohttp.ClientSession),
         )
+        self.planner = Planner(
+            self.store, self.deliveries, self.channels, lambda: self.settings, self._fill, self.clock
+        )
+        self.aside = Aside(self.store, self.deliveries, self.planner, self.clock, lambda: "en")
+        self.answers = Answers(
+            self.store, self.deliveries, self.planner, self.aside, lambda: self.settings, self._fill, self.clock
+        )
         self.worker = Worker(
             self.store,
             self.wakes,
@@ -155,13 +173,25 @@ class Room:
             self.attachments,
             self.clock,
             lambda media: f"https://hub.example.com/files/{media.ref}",
-            self.schedule,
+            lambda _: self.policy,
+            self.aside,
         )
-        self.settings = loaded.settings
         self.promises = Promises.of(loaded.settings)
         self.ticks = Ticks(self.store, self.wakes, lambda: self.promises, self.clock)
         self.leases = Leases(self.store, self.name, self.clock(), self.ticks.watch, lambda _: None)
         self._read = dict.fromkeys(range(COUNT), "0-0")
+
+    async def _fill(self, wanted: Wanted) -> Filled | None:
+        return fill(
+            self.loaded,
+            wanted.template,
+            wanted.conversation,
+            self.clock(),
+            channel=wanted.channel,
+            kind=wanted.kind,
+            more={"reply.text": wanted.text},
+            own=wanted.variables,
+        )
 
     def platform(self, channel: str = "shop") -> Platform:
         """Return the platform behind a channel."""
@@ -211,13 +241,17 @@ class Room:
         """Let the reader start anew, as after a crash before its position was stored."""
         self._read = dict.fromkeys(range(COUNT), "0-0")
 
+    def forget_one(self, partition: int) -> None:
+        """Let the reader of one partition start anew."""
+        self._read[partition] = "0-0"
+
     async def latest(self, address: str) -> Conversation:
         """Return the conversation of *address* with the newest activity."""
         found = [one for one in await self.conversations() if one.address == address]
         assert found, f"{address} has no conversation"
         return found[0]
 
-    async def conversations(self, **wanted: str) -> list[Conversation]:
+    async def conversations(self, **wanted: Any) -> list[Conversation]:
         """Return all conversations, newest activity first."""
         return (await page(self.store, Filter(**wanted), "", 200)).items
 
@@ -231,9 +265,11 @@ class Room:
         return (await self.deliveries.enqueue(await self.load(conversation_id), reply, self.clock()))[0]
 
     @contextlib.asynccontextmanager
-    async def sending(self) -> AsyncIterator[None]:
-        """Let the outbox work while the context lasts."""
+    async def sending(self, *, queries: bool = False) -> AsyncIterator[None]:
+        """Let the outbox work while the context lasts; with *queries* it also asks platforms."""
         tasks = [asyncio.create_task(self.worker.follow(held)) for held in self.leases.held.values()]
+        if queries:
+            tasks += [asyncio.create_task(self.worker.queries.follow(held)) for held in self.leases.held.values()]
         try:
             yield
         finally:
@@ -245,7 +281,7 @@ class Room:
     def move(self, seconds: float) -> None:
         """Move the clock and have the outbox look at it."""
         self.clock.offset += int(seconds * 1000)
-        self.wakes.ring(f"o{partition}" for partition in range(COUNT))
+        self.wakes.ring(f"{bell}{partition}" for partition in range(COUNT) for bell in "ou")
 
     async def state(self, delivery: Delivery, *states: str) -> Delivery:
         """Wait until a delivery is in one of *states*; return it."""
@@ -280,7 +316,7 @@ WINDOW = Window(48 * 3600, 5)
 @contextlib.asynccontextmanager
 async def opened(store_url: str) -> AsyncIterator[Store]:
     """Open a store with all the hub's scripts."""
-    store = Store(Topology(store_url), hub.SCRIPTS)
+    store = Store(Topology(store_url), SCRIPTS)
     try:
         yield store
     finally:

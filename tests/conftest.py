@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from inbox import passwords
 from tests import stores
 
 # How long one example takes is the machine's business; `pytest-timeout` ends what hangs.
@@ -23,6 +25,9 @@ CONNECTS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 LOOKUPS = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
 
 strangers: list[str] = []
+
+# Hubs that tests start load as fast as where they are installed, whose code is compiled once.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -66,6 +71,12 @@ def require_peer() -> Callable[[str], Path]:
 def free_port() -> Callable[[], int]:
     """`stores.free_port`: a loopback port that nobody uses."""
     return stores.free_port
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords that are worth nothing need no second of every test."""
+    monkeypatch.setattr(passwords, "MEMORY", 64)
 
 
 @pytest.fixture(autouse=True)

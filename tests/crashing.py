@@ -158,11 +158,11 @@ def run(config: Path, store: str, bomb: Bomb) -> int:
     import hub
     from connectors.ingress import Ingress
     from connectors.sites import Sites
-    from outbox.endpoints import Outbox
+    from outbox.replies import Replies
 
     signal.signal(signal.SIGUSR1, bomb.arm)
     tell(pid=os.getpid())
-    for owner, method in ((Ingress, "hook"), (Sites, "post"), (Outbox, "reply")):
+    for owner, method in ((Ingress, "hook"), (Sites, "post"), (Replies, "reply")):
         setattr(owner, method, counted(bomb, getattr(owner, method), method))
     asyncio.set_event_loop_policy(Policy(bomb))
     return hub.finished(hub.work(config, store, 0, shared=False))

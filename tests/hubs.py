@@ -45,7 +45,7 @@ routes:
     set: {ignore: spam}
 """
 TEMPLATES = """
-complaint-received: {zh: "您好 {{ contact.name }}，投诉已收到。", en: "We have received your complaint."}
+complaint-received: {zh: "您好 {{ contact.name || 顾客 }}，投诉已收到。", en: "We have received your complaint."}
 thanks: {zh: "谢谢。", en: "Thank you."}
 """
 

@@ -105,6 +105,7 @@ virtual_gid_maps = static:{gid}
 maillog_file = {root}/postfix.log
 maillog_file_prefixes = {root}
 message_size_limit = 40000000
+recipient_delimiter = +
 virtual_mailbox_limit = 0
 mailbox_size_limit = 0
 alias_maps =

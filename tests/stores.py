@@ -129,6 +129,7 @@ class Server:
             "--appendfsync": "always",
             "--aof-use-rdb-preamble": "no",
             "--save": "",
+            "--repl-diskless-sync-delay": "0",  # no second replica to wait for
             "--maxmemory-policy": "noeviction",
         }
         command = [*death_signal(), str(self._binary), *(word for pair in options.items() for word in pair)]

@@ -194,6 +194,27 @@ async def test_touching_is_no_change(file: Path, tmp_path: Path) -> None:
         assert watched.heard.empty()
 
 
+@pytest.mark.parametrize(
+    ("change", "postponed"),
+    [
+        ("http: {port: 9, host: 127.0.0.2}", ["http.host", "http.port", "public_url"]),  # derived where it is not given
+        ("store: {url: 'redis://:another@localhost'}", ["store.url"]),
+        ("public_url: https://hub.example.com", ["public_url"]),
+        ("locale: en", []),
+    ],
+)
+async def test_what_waits_for_the_next_start_is_named(file: Path, change: str, postponed: list[str]) -> None:
+    """What a running hub cannot take over is told by its path, without its value, until it is taken back."""
+    watched = Watched(file)
+    rewritten(file, f"{TEXT.format('one')}{change}\n")
+    assert await watched.live.reload()
+    assert postponed == watched.live.postponed
+    rewritten(file, TEXT.format("one"))
+    assert await watched.live.reload()
+
+    assert [] == watched.live.postponed
+
+
 async def test_asking_always_loads(file: Path) -> None:
     """SIGHUP reads everything again and says whether it is good."""
     watched = Watched(file)

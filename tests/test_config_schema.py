@@ -26,8 +26,8 @@ def accepts(text: str, of: dict[str, Any] = SCHEMA) -> bool:
 
 
 def test_it_is_a_schema() -> None:
-    """All three schemas are valid ones of draft 2020-12."""
-    for each in (SCHEMA, schema.routes_schema(), schema.templates_schema()):
+    """All four schemas are valid ones of draft 2020-12."""
+    for each in (SCHEMA, schema.routes_schema(), schema.templates_schema(), schema.surveys_schema()):
         jsonschema.Draft202012Validator.check_schema(each)
         assert each["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
@@ -38,6 +38,7 @@ def test_it_is_a_schema() -> None:
         ("huiliu.yaml", SCHEMA),
         ("routes.yaml", schema.routes_schema()),
         ("templates.yaml", schema.templates_schema()),
+        ("surveys.yaml", schema.surveys_schema()),
     ],
 )
 @pytest.mark.parametrize("preset", starting.PRESETS)

@@ -8,12 +8,12 @@ import pytest
 
 from config.documents import parse, read, validate
 from config.faults import ConfigError
-from config.templates import VARIABLES, Template, TemplateFile, render
+from config.templates import VARIABLES, Template, TemplateFile, needed, render
 
 FILE = """\
 plain: 您好，{{ contact.name }}！
 both:
-  zh: 编号 {{conversation.id}}，{{ hours.next_open }} 后回复
+  zh: 编号 {{conversation.id}}，{{ hours.next_open || 明天 }} 后回复
   en: No. {{conversation.id}}
 """
 
@@ -30,27 +30,29 @@ def template(tmp_path: Path, name: str, text: str = FILE) -> Template:
     [
         ("plain", "zh-CN", "您好，{{ agent.name }}！"),
         ("plain", "fr", "您好，{{ agent.name }}！"),
-        ("both", "zh-CN", "编号 7， 后回复"),
+        ("both", "zh-CN", "编号 7，明天 后回复"),
         ("both", "en", "No. 7"),
-        ("both", "fr", "编号 7， 后回复"),
+        ("both", "fr", "编号 7，明天 后回复"),
     ],
 )
 def test_renders(tmp_path: Path, name: str, language: str, text: str) -> None:
-    """The nearest language is used, a missing value leaves nothing, and a value is never read as a template."""
+    """The nearest language is used, a default fills what is not known, and a value is never read as a template."""
     rendered = render(
         template(tmp_path, name),
         {"contact.name": "{{ agent.name }}", "agent.name": "x", "conversation.id": "7"},
         language,
     )
 
-    assert text == rendered
+    assert (text, ()) == (rendered.text, rendered.missing)
 
 
 def test_every_documented_variable_works(tmp_path: Path) -> None:
     """The list of variables is the list that is accepted."""
     text = "all: '" + " ".join(f"{{{{ {name} }}}}" for name in VARIABLES) + "'"
 
-    assert " ".join(VARIABLES) == render(template(tmp_path, "all", text), {name: name for name in VARIABLES}, "zh")
+    rendered = render(template(tmp_path, "all", text), {name: name for name in VARIABLES}, "zh")
+
+    assert " ".join(VARIABLES) == rendered.text
 
 
 @pytest.mark.parametrize(
@@ -79,3 +81,43 @@ def test_refuses(tmp_path: Path, text: str) -> None:
         validate(parse(file), TemplateFile)
 
     assert len(caught.value.faults) == 1
+
+
+LONG = """\
+parcel:
+  variables: [tracking]
+  text: {zh: "{{ contact.name || 您 }}，{{ tracking }}", en: "{{ tracking }}, {{ order.status }}"}
+  by_kind: {twilio-sms: "SMS {{ tracking }}"}
+  by_channel: {vip-sms: {en: VIP}}
+  subject: {zh: 包裹, en: Parcel}
+  platform: {wechat: {template_id: t-1, data: {thing1: "{{ reply.text || 请看 }}"}, url: "https://x/{{ tracking }}"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "languages", "text", "missing"),
+    [
+        ({}, ("zh-CN",), "您，SF1", ()),
+        ({}, ("fr", "en"), "SF1, ", ("order.status",)),
+        ({"kind": "twilio-sms"}, ("en",), "SMS SF1", ()),
+        ({"kind": "twilio-sms", "channel": "vip-sms"}, ("zh",), "VIP", ()),
+    ],
+)
+def test_the_long_form_fits_its_channel(
+    tmp_path: Path, place: dict[str, str], languages: tuple[str, ...], text: str, missing: tuple[str, ...]
+) -> None:
+    """The channel's own text goes before that of its kind, which goes before the common one; what lacks is named."""
+    filled = render(template(tmp_path, "parcel", LONG), {}, *languages, own={"tracking": "SF1"}, **place)
+
+    assert (text, missing) == (filled.text, filled.missing)
+
+
+def test_what_a_platform_has_approved_stands_beside_the_text(tmp_path: Path) -> None:
+    """Its id, its places and its page are filled for channels of its kind, and for no other."""
+    parcel = template(tmp_path, "parcel", LONG)
+    filled = render(parcel, {}, "zh", kind="wechat", own={"tracking": "SF1", "more": "x"})
+
+    assert ("t-1", {"thing1": "请看"}, "https://x/SF1") == filled.approved
+    assert (("more",), "包裹") == (filled.unknown, filled.subject)
+    assert render(parcel, {}, "zh", kind="email", own={"tracking": "SF1"}).approved is None
+    assert ("tracking", "order.status") == needed(parcel)

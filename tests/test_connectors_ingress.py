@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
-from connectors.base import Answer, Event, Malformed, Message, Received, Unverified, WebhookCall
+from connectors.base import Answer, Event, Leftover, Malformed, Message, Received, Unverified, WebhookCall
 from connectors.door import Buckets
 from connectors.ingress import Ingress, Unavailable, rebuilt
 from connectors.sites import FRAME_LIMIT
@@ -45,7 +45,8 @@ class Post:
         if text == "break":
             raise ZeroDivisionError("a bug, with 13800138000 in its message")
         event = Message(external_id=text, address="x:1", at=call.now, text=text)
-        return Received((event,), Answer(200, b"success", "text/xml", {"X-Platform": "yes"}))
+        left = Leftover(b"the rest", "half of it means nothing") if text == "half" else None
+        return Received((event,), Answer(200, b"success", "text/xml", {"X-Platform": "yes"}), left)
 
 
 class Hall:
@@ -176,6 +177,21 @@ async def test_event_is_stored_before_the_platform_is_answered(desk: Desk) -> No
     assert (status, body, headers["Content-Type"], headers["X-Platform"]) == (200, b"success", "text/xml", "yes")
     assert desk.log == ["stored hello"]
     assert desk.counts == {("post", "accepted"): 1}
+
+
+async def test_what_is_left_over_is_shunted(desk: Desk) -> None:
+    """Of a call that is understood in part the events are stored and the rest is kept, and then it is answered."""
+    status, body, _ = await _call(desk, "POST", "/hooks/post?sign=good", json={"text": "half"})
+
+    assert (status, body, desk.log) == (200, b"success", ["stored half"])
+    [(channel, raw, error, meta)] = desk.shunted
+    assert (channel, raw, error) == ("post", b"the rest", "half of it means nothing")
+    assert rebuilt(raw, meta).body == b"the rest"
+    assert desk.counts == {("post", "accepted"): 1, ("post", "shunted"): 1}
+
+    desk.down = True
+    status, _, _ = await _call(desk, "POST", "/hooks/post?sign=good", json={"text": "half"})
+    assert (status, len(desk.shunted)) == (503, 1)
 
 
 async def test_call_is_what_the_platform_made(desk: Desk) -> None:

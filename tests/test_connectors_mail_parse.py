@@ -109,6 +109,22 @@ def test_one_mail_one_id() -> None:
     assert message(bare + b"1").external_id == message(bare + b"1").external_id != message(bare + b"2").external_id
 
 
+@pytest.mark.parametrize(
+    ("fields", "refs"),
+    [
+        ("References: <a@x>\t<b@x>,c@x,hl-d1@example.com\r\nIn-Reply-To: hl-d1@example.com", "d1 c b a"),
+        ("References: <a@x>\r\n <b@\r\n x>", "b a"),
+        ("In-Reply-To: Message from a@b.cn of Friday <b@x>", "b"),
+        ("In-Reply-To: your letter", ""),
+    ],
+)
+def test_what_a_mail_answers(fields: str, refs: str) -> None:
+    """Message-IDs are found with and without brackets (Alimail), the latest first; mere addresses are none."""
+    names = {"a": "<a@x>", "b": "<b@x>", "c": "<c@x>", "d1": "<hl-d1@example.com>"}
+
+    assert tuple(names[name] for name in refs.split()) == message(mail(fields.encode() + b"\r\n")).refs
+
+
 def test_digest_tells_contents_apart() -> None:
     """Two mails under one Message-ID have different digests, two copies of one have the same."""
     first, copy, other = mail(), mail(b"Received: x\r\nDelivered-To: y\r\n"), mail(b"", b"something else\r\n")
@@ -126,11 +142,13 @@ def test_digest_tells_contents_apart() -> None:
         ("Precedence: normal", False),
         ("X-Auto-Response-Suppress: DR, OOF, AutoReply", True),
         ("X-Auto-Response-Suppress: none", False),
+        ("X-Auto-Response-Suppress: DR, RN, NRN", False),
         ("List-Id: <x.example.org>", True),
         ("List-Unsubscribe: <mailto:x@example.org>", True),
         ("Return-Path: <>", True),
         ("Return-Path: <mallory@example.net>", False),
         ("X-Autoreply: yes", True),
+        ("Feedback-ID: webmail:qq.com:bgweb:bgweb2", False),
         ("X-Mailer: Outlook", False),
     ],
 )
@@ -147,6 +165,8 @@ def test_automatic_mail_by_header(field: str, auto: bool) -> None:
         ("a@b.cn", "系统自动回复: 已收到", True),
         ("a@b.cn", "Automatic reply: Order", True),
         ("a@b.cn", "Out of Office: Order", True),
+        ("a@b.cn", "AUTO: Zhang San is out of the office (returning 2026/11/25)", True),
+        ("a@b.cn", "Auto: passt der Kindersitz?", False),
         ("a@b.cn", "你们的自动回复太慢了", False),
         ("a@b.cn", "关于退信的问题", False),
         ("a@b.cn", "外出旅行箱质量问题", False),
@@ -247,6 +267,36 @@ def test_bounce_of_nobody_is_believed_from_daemons_only() -> None:
     assert isinstance(parse(b"From: postmaster@b.cn\r\n" + head, received=RECEIVED, own=OWN), Receipt)
 
 
+@pytest.mark.parametrize(
+    ("kind", "subject", "failed"),
+    [
+        ("multipart/mixed", "Undeliverable: your order", True),
+        ("multipart/report", "Non delivery report: 5.9.8 (Spam)", True),
+        ("multipart/mixed", "Delivery Status Notification (Failure)", True),
+        ("multipart/mixed", "Delivery Status Notification (Delay)", False),
+        ("multipart/mixed", "Your message was read", False),
+    ],
+)
+def test_bounce_that_brings_our_mail(kind: str, subject: str, failed: bool) -> None:
+    """A bounce without the standard form names our mail also by the copy that it brings."""
+    raw = (
+        f"From: postmaster@b.cn\r\nSubject: {subject}\r\nContent-Type: {kind}; boundary=b\r\n\r\n"
+        "--b\r\n\r\nUser unknown\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"
+        "From: service@example.com\r\nMessage-ID: <hl-d1@example.com>\r\n\r\nhi\r\n--b--\r\n"
+    )
+    event = parse(raw.encode(), received=RECEIVED, own=OWN)
+
+    assert failed is isinstance(event, Receipt)
+
+
+def test_words_of_a_report_are_kept_whole() -> None:
+    """What a report says below the header of the mail that it tells of is no quoted history."""
+    words = "About your message:\n\nFrom: a@b.cn\nDate: Fri, 20 Nov 2026\nTo: c@d.cn\nSubject: x\n\nReason: quota"
+    head = b"Content-Type: multipart/report; boundary=b\r\n"
+
+    assert message(mail(head, f"--b\r\n\r\n{words}\r\n--b--\r\n".encode())).text == words
+
+
 def test_own_mail_is_ignored_but_a_form_is_not() -> None:
     """Copies of our own mail are ignored; a form of our own site that names a visitor is the visitor's message."""
     own = parse(b"From: Service@Example.com\r\n\r\nx", received=RECEIVED, own=OWN)
@@ -265,6 +315,72 @@ def test_long_text_is_kept_whole_in_a_file() -> None:
     assert isinstance(event, Message)
 
     assert (event.text, [file.size for file in event.media]) == ("x" * 1000, [3000])
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("您好\r\n我要退货，订单号 20261120。\r\n".encode(), "您好\n我要退货，订单号 20261120。"),
+        (b"Hello\r\n\r\nwhere is order 20261120?\r\n", "Hello\n\nwhere is order 20261120?"),
+        (b"5L2g5aW9\r\n", "你好"),
+        (b"5L2g 5aW9\r\n", "你好"),
+        ("5L2g5aW9\r\n\r\n-- \r\n已经过病毒扫描，请放心阅读\r\n".encode(), "你好"),
+        (b"5L2g5aW95L2g5aW95L2g5aW9\r\n5L2g5aW9\r\n--broken", "你好" * 4),
+        (b"SGVsbG8gU2hvcA==\r\nno virus\r\nwas found\r\nin this mail", "Hello Shop"),
+    ],
+)
+def test_text_that_only_claims_to_be_base64(body: bytes, text: str) -> None:
+    """Words that were sent as they are under a header that promises base64 are read, and real base64 still is."""
+    head = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n"
+
+    assert message(mail(head, body)).text.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("head", "kind", "name"),
+    [
+        ('Content-Type: application/pdf; name="a.pdf"; name="a.pdf"', "application/pdf", "a.pdf"),
+        (
+            'Content-Type: application/pdf\r\nContent-Disposition: attachment; filename="a.pdf"',
+            "application/pdf",
+            "a.pdf",
+        ),
+        ('Content-Type: application/zip; x-mode=0600;\r\nname="a:b.zip"', "application/zip", "a_b.zip"),
+        ('Content-Type: application/pdf name="a.pdf"', "application/pdf", "a.pdf"),
+        ('Content-Type: application/pdf\r\n\tname="a.pdf"', "application/pdf", "a.pdf"),
+        ('Content-Type: pdf; name="a.pdf"', "application/pdf", "a.pdf"),
+        ('Content-Type:\r\nContent-Disposition: attachment; filename="a.pdf"', "application/pdf", "a.pdf"),
+        ('Content-Disposition: attachment; filename="a.pdf"', "application/pdf", "a.pdf"),
+        ("Content-Type: image/jpg\r\nContent-ID: <1@x>", "image/jpg", "attachment-1.jpg"),
+        ("Content-Type: image/pjpeg\r\nContent-ID: <1@x>", "image/pjpeg", "attachment-1.jpg"),
+        ("Content-Type: message/rfc822-headers", "message/rfc822-headers", "header.txt"),
+    ],
+)
+def test_files_of_careless_mailers(head: str, kind: str, name: str) -> None:
+    """A file keeps its type, name and bytes when its parameters come twice, unfolded, without ";" or a type."""
+    part = f"--b\r\n{head}\r\nContent-Transfer-Encoding: base64\r\n\r\nJVBERg==\r\n--b--\r\n"
+    found = message(mail(b"Content-Type: multipart/mixed; boundary=b\r\n", part.encode())).media
+
+    assert [(kind, name, b"%PDF")] == [(file.type, file.name, file.data) for file in found]
+
+
+def test_type_without_a_semicolon() -> None:
+    """HTML whose header forgot the ";" before its charset is read as HTML of that charset."""
+    body = "<p>café</p>".encode("latin-1")
+
+    assert message(mail(b"Content-Type: text/html charset=iso-8859-1\r\n", body)).text == "café"
+
+
+def test_one_boundary_for_two_multiparts() -> None:
+    """Files behind an inner multipart that shares the boundary of the outer one are kept."""
+    body = (
+        b"--b\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
+        b"--b\r\nContent-Type: text/plain\r\n\r\nsee the photo\r\n--b--\r\n\r\n"
+        b"--b\r\nContent-Type: image/gif; name=a.gif\r\n\r\nGIF89a\r\n--b--\r\nthe end\r\n"
+    )
+    event = message(mail(b"Content-Type: multipart/mixed; boundary=b\r\n", body))
+
+    assert ("see the photo", [("a.gif", b"GIF89a")]) == (event.text, [(file.name, file.data) for file in event.media])
 
 
 def test_a_header_alone() -> None:

@@ -39,6 +39,10 @@ CUT = {
     "iphone-zh": "> 在 2026年11月20日，10:00，客服 <s@example.com> 写道：\n> \n> 您好",
     "iphone-zh-new": "> 2026年11月20日 10:00，客服 <s@example.com> 写道：\n> \n> 您好",
     "iphone-en": "> On Nov 20, 2026, at 10:00, Shop <s@example.com> wrote:\n> \n> Hello",
+    "exmail-phone": "---------------原始邮件---------------\n发家人: 客服\n发送时间: 2026年11月20日 10:00\n收件人: 张三\n主题: 订单\n"
+    "On Thu, Nov 19, 2026 at 9:00 AM 张三 <z@example.net> wrote:\n\n> 在吗\n您好，在的\n> 何时发货\n今天",
+    "older-quote": "发件人： 客服\n发送时间： 2026-11-20 10:00\n收件人： 张三\n主题： 订单\n您好\n\nZhang San writes:\n\n> 在吗\n\n再见",
+    "hotmail-old": "> Subject: Order\n> From: s@example.com\n> To: z@example.net\n> Date: Fri, 20 Nov 2026 10:00:00 +0800\n> \n> Hello",
     "long-recipients": "发件人: 客服 <s@example.com>\n发送时间: 2026年11月20日 10:00\n收件人: a <a@example.com>; b <b@example.com>;\n"
     "c <c@example.com>\n主题: 订单\n\n您好",
 }  # fmt: skip
@@ -46,6 +50,7 @@ CUT = {
 KEPT = {
     "plain": "你好，我的订单什么时候到？",
     "inline-answers": "好的\n在 2026年11月20日周五 10:00，客服 <s@example.com> 写道：\n> 尺码？\nM码\n> 颜色？\n蓝色",
+    "answers-below-fields": "请看\n-----Original Message-----\nFrom: Shop\nSent: Friday\nTo: Bob\nSubject: x\n\nM码\n> 尺码？\n蓝色\n> 颜色？",
     "answer-below": "On Fri, Nov 20, 2026 at 10:00 AM Shop <s@example.com> wrote:\n> Size?\nM please",
     "only-history": "------------------ 原始邮件 ------------------\n发件人: 客服 <s@example.com>\n发送时间: 2026年\n主题: 订单\n您好",
     "own-quote": "说明书里写道：\n加热不超过三分钟",

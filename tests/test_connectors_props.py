@@ -139,7 +139,7 @@ async def test_platform_answers_and_fails_as_told() -> None:
     """The scripted platform records requests, gives replies, and hangs or cuts within a test's patience."""
     script: Iterator[Reply | Fault] = iter([Reply(201, "ok", {"X-A": "b"}), Fault.HANG, Fault.CUT, Fault.HALF])
     leaving = Leaving()
-    async with Platform(lambda _: next(script), leaving) as platform, session() as http:
+    async with Platform(lambda _: next(script), leaving) as platform, session(platform) as http:
         async with http.post(f"{platform.url}/p?q=1", data={"a": "ü", "b": ""}) as response:
             assert (response.status, await response.text(), response.headers["X-A"]) == (201, "ok", "b")
         await leaving()

@@ -406,7 +406,7 @@ async def test_a_refused_new_token_is_not_asked_for_again_and_again() -> None:
         return Reply(401, '{"code":105002,"message":"Expired credentials."}')
 
     leaving = Leaving()
-    async with Platform(script, leaving) as platform, session() as http:
+    async with Platform(script, leaving) as platform, session(platform) as http:
         connector = TikTokShop(TikTokOptions.model_validate(configured(platform.url)), kit(http=http))
         with pytest.raises(BadOptions, match="access token"):
             await connector.send(outbound(text="one", handle=CONVERSATION, leaving=leaving))

@@ -18,16 +18,19 @@ from pydantic import ValidationError
 from connectors.base import (
     BadOptions,
     Malformed,
+    Message,
     Rejected,
     SendError,
     Sent,
     Throttled,
+    Unreachable,
     Unverified,
     WebhookCall,
     WindowClosed,
 )
 from connectors.calls import Reply as PlatformReply
 from connectors.testing import (
+    NOW,
     Payload,
     ReceivingContract,
     Reply,
@@ -39,7 +42,7 @@ from connectors.testing import (
     read_events,
     webhook_call,
 )
-from connectors.twilio import CODES, STATUSES, TwilioOptions, TwilioSms, refusal
+from connectors.twilio import CODES, STATUSES, TwilioOptions, TwilioSms, parse, refusal
 from connectors.twilio_signature import verified
 from tests.twilio_account import ACCOUNT, BUYER, HOOK, SERVICE, SMS, TOKEN, connector, options
 
@@ -295,6 +298,25 @@ def test_every_status_of_the_documentation_is_mapped() -> None:
 
 
 @pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ({"Label": "人民广场", "Address": "上海"}, "人民广场\n上海"),
+        ({"Address": "上海"}, "上海"),
+        ({"Label": "上海", "Address": "上海"}, "上海"),
+        ({}, ""),
+        ({"Label": "人民广场", "Body": "在这里"}, "在这里"),
+    ],
+)
+def test_a_location_says_where(place: dict[str, str], text: str) -> None:
+    """A location has no Body but Label and Address (twilio.com/docs/messaging/guides/webhook-request)."""
+    head = {"MessageSid": "SM" + "1" * 32, "From": "whatsapp:+14158675309", "Body": ""}
+    [event] = parse(head | {"Latitude": "31.2304", "Longitude": "121.4737"} | place, NOW)
+
+    assert isinstance(event, Message)
+    assert (event.type, event.text) == ("location", text)
+
+
+@pytest.mark.parametrize(
     ("status", "code", "expected", "retry_after"),
     [
         (400, 21610, Rejected, None),
@@ -304,6 +326,10 @@ def test_every_status_of_the_documentation_is_mapped() -> None:
         (400, 21408, BadOptions, None),
         (400, 21606, BadOptions, None),
         (400, 21609, BadOptions, None),
+        (400, 21661, BadOptions, None),
+        (400, 21702, Unreachable, None),
+        (400, 21704, BadOptions, None),
+        (400, 63007, BadOptions, None),
         (400, 21611, Throttled, 60.0),
         (400, 63016, WindowClosed, None),
         (401, 20003, BadOptions, None),
@@ -317,7 +343,10 @@ def test_every_status_of_the_documentation_is_mapped() -> None:
 def test_twilio_codes_become_the_right_error(
     status: int, code: int | str, expected: type[SendError], retry_after: float | None
 ) -> None:
-    """Twilio's own code decides where it is known and stands in the error; its message, with the number, does not."""
+    """Twilio's own code (twilio.com/docs/api/errors) decides where it is known, and stands in the error.
+
+    Its message, with the number, does not.
+    """
     body = json.dumps({"code": code, "message": f"The 'To' number {BUYER} is bad", "status": status}).encode()
     error = refusal(PlatformReply(status, {}, body))
 

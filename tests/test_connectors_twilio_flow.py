@@ -21,6 +21,7 @@ from connectors.base import (
     Rejected,
     SendError,
     Throttled,
+    Unreachable,
     Unverified,
 )
 from connectors.simulators.twilio import Refused, TwilioPlatform
@@ -179,11 +180,24 @@ async def test_strange_addresses_are_not_fetched(ref: str) -> None:
 )
 async def test_redirects_stay_with_twilio(scene: Scene, location: str, aiohttp_server: Any) -> None:
     """A redirect is followed to Twilio's stores only; one that leads nowhere ends."""
+    await scene.platform.write(BUYER, "look", files=[("image/png", b"PNG")])
+    (message,) = scene.events
     scene.platform.faults.api.append(Refused(307, 0, "", {"Location": location}))
     for _ in range(4):
         scene.platform.faults.api.append(Refused(307, 0, "", {"Location": ""}))
-    with pytest.raises(Rejected):
-        await scene.connector.fetch(Media("image/png", ref=f"{scene.platform.api_url}/x"))
+    with pytest.raises(Rejected, match="away from Twilio|no web address" if location else "in circles"):
+        await scene.connector.fetch(message.media[0])
+
+
+async def test_a_file_that_is_not_there_yet_is_asked_for_again(scene: Scene) -> None:
+    """Twilio may tell of a file seconds before it has it: 404 is no reason to give it up."""
+    await scene.platform.write(BUYER, "look", files=[("image/png", b"PNG")])
+    (message,) = scene.events
+    scene.platform.faults.api.append(Refused(404, 20404, "not found"))
+    with pytest.raises(Unreachable):
+        await scene.connector.fetch(message.media[0])
+
+    assert (await scene.connector.fetch(message.media[0])).data == b"PNG"
 
 
 async def test_stop_is_an_opt_out_and_later_sends_are_rejected(scene: Scene) -> None:

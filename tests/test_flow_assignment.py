@@ -21,6 +21,7 @@ from inbox.recording import Recorder
 from inbox.store import Store, Topology
 from inbox.wakes import Wakes
 from inbox.work import Actor, Desk
+from router.scripts import SCRIPTS
 from tests.backroom import message
 from tests.chaos import LONG
 from tests.hubs import TOKEN, configuration, write
@@ -150,7 +151,7 @@ async def working(folder: Path, chance: random.Random, valkey: Server) -> AsyncI
     )
     hub = HubProcess(config, port, 3)
     hub.start()
-    store = Store(Topology(valkey.url), root.SCRIPTS)
+    store = Store(Topology(valkey.url), SCRIPTS)
     try:
         wait_for(lambda: not hub.alive or "huiliu: http" in hub.log.read_text(), "the hub to listen", 60)
         async with aiohttp.ClientSession() as http:

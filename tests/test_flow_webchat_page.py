@@ -21,7 +21,7 @@ from connectors.testing import attachment
 from tests.chat_stage import SHOP_KEY, Stage, chat_stage, identity
 from tests.stores import require_peer
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.once]
 
 # A browser that calls nobody on its own account.
 QUIET = [

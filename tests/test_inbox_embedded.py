@@ -21,8 +21,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from inbox import embedded
 from inbox.durability import judge, read
-from inbox.embedded import Embedded, EmbeddedError, Failed, InUse, NoBinary, Unsafe, find_binary
+from inbox.embedded import BEHIND, Embedded, EmbeddedError, Failed, InUse, NoBinary, Unsafe, children, find_binary
 from inbox.valkey import death_signal
 from tests.stores import require_peer
 
@@ -182,6 +183,21 @@ async def test_a_second_hub_is_refused(tmp_path: Path) -> None:
             await Embedded(tmp_path / "store", patience=0.2).start()
 
         assert await connection.get("a") == "b"
+
+
+async def test_who_waits_says_for_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A second hub says once, long before it gives up, whom it waits for."""
+    monkeypatch.setattr(embedded, "TELL_AFTER", 0.0)
+    second = Embedded(tmp_path / "store", patience=0.3)
+    async with Embedded(tmp_path / "store"):
+        with pytest.raises(InUse):
+            await second.start()
+
+    told = [one.getMessage() for one in caplog.records if "another hub" in one.getMessage()]
+    assert len(told) == 1
+    assert f"process {os.getpid()}" in told[0]
 
 
 async def test_a_second_hub_waits_for_the_first_to_finish(tmp_path: Path) -> None:
@@ -478,3 +494,22 @@ def test_a_thread_gets_no_death_signal() -> None:
 def test_one_tree_of_errors() -> None:
     """Whoever starts the store has one class to catch."""
     assert {Failed, InUse, NoBinary, Unsafe} <= set(EmbeddedError.__subclasses__())
+
+
+async def test_a_rewrite_of_the_log_stands_back(tmp_path: Path) -> None:
+    """The child that writes the log anew has the CPU after everybody else, and the server itself as before."""
+    async with Embedded(tmp_path / "store") as store, client(store.url) as connection:
+        await connection.mset({f"key-{number}": "x" for number in range(20_000)})
+        await connection.config_set("rdb-key-save-delay", 1000)  # microseconds for each key: a long rewrite
+        await connection.bgrewriteaof()
+        await eventually(lambda: any(niceness(pid) == BEHIND for pid in children(store.pid)))
+        assert store.pid is not None
+        assert niceness(store.pid) == niceness(os.getpid())
+
+
+def niceness(pid: int) -> int:
+    """Return how far a process stands back, 0 if it has ended."""
+    try:
+        return os.getpriority(os.PRIO_PROCESS, pid)
+    except ProcessLookupError:
+        return 0

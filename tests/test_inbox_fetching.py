@@ -54,7 +54,7 @@ def fetching(inbox: Room) -> Fetching:
 
 async def shown(inbox: Room, conversation_id: str) -> list[dict[str, object]]:
     """Return the files of a conversation's last message as the API shows them."""
-    found, _ = await items(inbox.store, await inbox.load(conversation_id), MESSAGES, None, 1)
+    found, _ = await items(inbox.store, (await inbox.load(conversation_id)).place, MESSAGES, None, 1)
     entry = found[0].entry
     place = entry.partition
     reply = await inbox.store.do(str(place), "HGETALL", f"hl:{{{place}}}:f:{entry.id}")

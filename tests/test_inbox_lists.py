@@ -63,6 +63,8 @@ async def test_many_of_one_moment_are_all_shown(store: Store, limit: int) -> Non
 FILTERS = [
     (Filter(), {"open", "resolved", "mine", "team", "spare"}),
     (Filter(status="resolved"), {"resolved"}),
+    (Filter(status="resolved,open", team="aftersales"), {"mine", "team"}),
+    (Filter(only=lambda one: not one.agent, status="open"), {"open", "team", "spare"}),
     (Filter(agent="lilei"), {"mine"}),
     (Filter(team="aftersales"), {"mine", "team"}),
     (Filter(channel="spare"), {"spare"}),

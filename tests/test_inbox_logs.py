@@ -14,7 +14,9 @@ import aiohttp
 import pytest
 import structlog
 
+from config.templates import Filled
 from connectors.base import Message, Unreachable
+from inbox.contacts import Contact
 from inbox.conversations import Conversation
 from inbox.logs import configure, place, redact, told
 from tests.hubs import TOKEN, configuration, running, until, write
@@ -171,7 +173,7 @@ async def test_no_secret_and_nothing_personal_is_ever_logged(
     async with running(store_url, config) as stage:
         hub = stage.hub
         address = f"wechat:{CANARIES['openid']}"
-        hub._rules = dataclasses.replace(hub._rules, acknowledgement=broken)
+        hub.rules = dataclasses.replace(hub.rules, acknowledgement=broken)
         for number, text in enumerate((f"{CANARIES['words']} {CANARIES['phone']}", "投诉")):
             event = Message(f"{number}", address, 1, text, name=CANARIES["name"])
             await hub.recorder.record("shop-wechat", [event])
@@ -183,7 +185,7 @@ async def test_no_secret_and_nothing_personal_is_ever_logged(
             return (await api("GET", f"/conversations?q={CANARIES['name']}"))["items"]
 
         [found] = await until(listed)
-        await api("POST", f"/conversations/{found['id']}/replies", {"text": CANARIES["reply"]})
+        await api("POST", f"/conversations/{found['id']}/replies", {"text": CANARIES["reply"], "insist": True})
 
         async def tried() -> Any:
             return (await api("GET", "/dead"))["items"] or (await api("GET", "/deliveries"))["items"]
@@ -203,7 +205,7 @@ async def test_no_secret_and_nothing_personal_is_ever_logged(
     assert set() == hits
 
 
-def broken(template: str, conversation: Conversation) -> str:
+def broken(template: str, conversation: Conversation, contact: Contact) -> Filled:
     raise ValueError(f"cannot write to {conversation.name}")
 
 

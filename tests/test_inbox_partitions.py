@@ -117,4 +117,5 @@ def test_a_script_makes_keys_only_from_the_ones_it_is_given(path: Path) -> None:
 
     calls = re.findall(r"redis\.call\('(?:[A-Z]+)'(?:,\s*([^,)]+))?", source)
     literal = [argument for argument in calls if argument.strip().startswith(("'", '"'))]
+    literal = [argument for argument in literal if argument != "'STREAM'"]  # XINFO names its key after that
     assert [] == literal

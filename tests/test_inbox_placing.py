@@ -34,7 +34,7 @@ async def inbox(store_url: str, tmp_path: Path) -> AsyncIterator[Room]:
 async def texts(inbox: Room, conversation_id: str) -> list[str]:
     """Return the words on a conversation's timeline, oldest first."""
     conversation = await inbox.load(conversation_id)
-    found, _ = await items(inbox.store, conversation, MESSAGES, None, 200)
+    found, _ = await items(inbox.store, conversation.place, MESSAGES, None, 200)
     return [item.entry.fields["tx"] for item in reversed(found) if item.entry.type in "eho"]
 
 
@@ -171,7 +171,7 @@ async def test_a_notice_of_a_customer_stands_on_the_timeline(inbox: Room) -> Non
 
     one = await inbox.load(conversation_id)
     assert ("resolved", 1) == (one.status, one.messages)
-    found, _ = await items(inbox.store, one, MESSAGES, None, 10)
+    found, _ = await items(inbox.store, one.place, MESSAGES, None, 10)
     assert "unfollow" == found[0].entry.rest()["name"]
 
 
@@ -182,7 +182,7 @@ async def test_a_person_in_the_platforms_tool_is_seen(inbox: Room) -> None:
     await inbox.route()
 
     one = await inbox.load(conversation_id)
-    found, _ = await items(inbox.store, one, MESSAGES, None, 10)
+    found, _ = await items(inbox.store, one.place, MESSAGES, None, 10)
     assert ("h", "answered elsewhere", "Zhao") == (
         found[0].entry.type, found[0].entry.fields["tx"], found[0].entry.fields["n"],
     )  # fmt: skip

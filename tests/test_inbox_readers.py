@@ -110,6 +110,26 @@ async def test_a_restarted_reader_goes_on_where_it_was(store: Store, write: Writ
     assert (["a"], ["b"]) == (first.seen, second.seen)
 
 
+async def test_who_dies_again_and_again_gets_on(store: Store, write: Write) -> None:
+    """Of a long backlog the first few entries are read alone and remembered, before any more are begun."""
+    for number in range(100):
+        await write(f"{number:03}")
+    notes, died = Notes(), asyncio.Event()
+
+    async def die(entry: Entry) -> None:
+        if notes.seen:
+            died.set()
+            await asyncio.Event().wait()
+
+    notes.fail = die
+    [partition] = [p for p in range(COUNT) if await store.do(tag(p), "EXISTS", key(p, "log"))]
+    async with reading(store, "one", notes):
+        async with asyncio.timeout(LIMIT):
+            await died.wait()
+        assert await store.do(tag(partition), "HEXISTS", key(partition, "pos"), "test")
+    assert 0 < len(notes.seen) < 50
+
+
 async def test_two_workers_share_and_take_over(store: Store, write: Write) -> None:
     """Two workers read everything between them; when one stops the other reads on."""
     one, two = Notes(), Notes()
@@ -143,6 +163,24 @@ async def test_what_fails_is_read_again_in_order(store: Store, write: Write, mon
         await notes.until(5)
 
     assert ["0", "1", "2", "3", "4"] == notes.seen
+
+
+async def test_what_always_fails_is_left_out(store: Store, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry that a reader fails on again and again is counted and left out; those before and behind it are read."""
+    monkeypatch.setattr(module, "LOOK", 0.01)
+
+    async def fail(entry: Entry) -> None:
+        if entry.fields["tx"] == "2":
+            raise RuntimeError("a bug")
+
+    notes = Notes(fail=fail)
+    for number in range(5):
+        await write(f"{number}")
+    async with reading(store, "one", notes) as readers:
+        await notes.until(4)
+
+    assert ["0", "1", "3", "4"] == notes.seen
+    assert {"test": 1} == readers.left_out
 
 
 async def test_a_reader_that_lost_its_partition_leaves_no_position(store: Store, write: Write) -> None:
@@ -191,21 +229,6 @@ async def test_a_chore_runs_by_its_bell_and_by_its_clock(store: Store) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert runs >= 4
-
-
-async def test_bells_ring_in_other_processes(store: Store, store_url: str) -> None:
-    """What one process rings wakes who listens in another; a bell that nobody listens to wakes nobody."""
-    async with opened(store_url) as far:
-        here, there = Wakes(store), Wakes(far)
-        task = asyncio.create_task(there.run())
-        with there.listen("p1") as news, there.listen("p2") as other:
-            async with asyncio.timeout(LIMIT):
-                while not news.is_set():  # until the subscription stands
-                    here.ring(["p1"])
-                    await asyncio.sleep(0)
-            assert not other.is_set()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def test_fenced_says_nothing_of_anybody() -> None:

@@ -48,7 +48,7 @@ async def settle(inbox: Room) -> int | None:
 async def told(inbox: Room, conversation: str) -> list[tuple[str, str, int]]:
     """Return the events of a conversation's clocks, oldest first, each with its minute since the opening."""
     one = await inbox.load(conversation)
-    found, _ = await items(inbox.store, one, MESSAGES, None, 200)
+    found, _ = await items(inbox.store, one.place, MESSAGES, None, 200)
     entries = [item.entry for item in reversed(found) if item.entry.fields.get("ev") in EVENTS]
     return [
         (entry.fields["ev"], entry.rest()["clock"], (int(entry.fields["at"]) - one.opened_at) // MINUTE)
@@ -82,12 +82,19 @@ async def test_a_warning_and_a_breach_come_at_their_time(inbox: Room) -> None:
     assert {("shop", "first_reply_warning"): 1, ("shop", "first_reply_breach"): 1} == inbox.ticks.counts
 
 
+async def test_what_has_changed_is_looked_at_once_and_then_waits_for_the_next_look(inbox: Room) -> None:
+    """A stream of messages has the clocks computed once a look, not without a pause."""
+    for number in range(3):
+        one = await inbox.write(f"你好 {number}", ADDRESS)
+        assert (await inbox.load(one)).opened_at + 24 * MINUTE == await inbox.ticks.turn()
+
+
 async def test_the_event_says_what_was_promised(inbox: Room) -> None:
     """It names the clock, the promise, since when, until when, and how long."""
     one = await inbox.load(await inbox.write("你好", ADDRESS))
     inbox.clock.offset += 31 * MINUTE
     await settle(inbox)
-    [event], _ = await items(inbox.store, one, MESSAGES, None, 1)
+    [event], _ = await items(inbox.store, one.place, MESSAGES, None, 1)
     story = event.entry.rest()
 
     assert ("first_reply", "standard", 1800) == tuple(story[name] for name in ("clock", "policy", "limit_seconds"))

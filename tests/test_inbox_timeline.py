@@ -37,7 +37,7 @@ async def test_pages_lead_to_the_first_message(inbox: Room, limit: int) -> None:
     seen: list[str] = []
     before = None
     while True:
-        found, before = await items(inbox.store, conversation, MESSAGES, before, limit)
+        found, before = await items(inbox.store, conversation.place, MESSAGES, before, limit)
         assert len(found) <= limit
         seen += [item.entry.fields["tx"] for item in found]
         if before is None:
@@ -50,9 +50,9 @@ async def test_a_place_beyond_the_end_is_the_end(inbox: Room) -> None:
     """A cursor larger than the timeline, made up or from another conversation, gives the newest page at once."""
     conversation = await long(inbox, 3)
     for before in (6, 7, 1000, 10**14):  # three messages, each with its decision
-        found, following = await items(inbox.store, conversation, MESSAGES, before, 10)
+        found, following = await items(inbox.store, conversation.place, MESSAGES, before, 10)
         assert (3, None) == (len(found), following)
-    assert ([], None) == await items(inbox.store, conversation, MESSAGES, 0, 10)
+    assert ([], None) == await items(inbox.store, conversation.place, MESSAGES, 0, 10)
 
 
 async def test_messages_and_decisions_are_two_views(inbox: Room) -> None:
@@ -63,8 +63,8 @@ async def test_messages_and_decisions_are_two_views(inbox: Room) -> None:
     await inbox.desk.resolve(conversation_id, HUB)
     conversation = await inbox.load(conversation_id)
 
-    shown, _ = await items(inbox.store, conversation, MESSAGES, None, 50)
-    decisions, _ = await items(inbox.store, conversation, DECISIONS, None, 50)
+    shown, _ = await items(inbox.store, conversation.place, MESSAGES, None, 50)
+    decisions, _ = await items(inbox.store, conversation.place, DECISIONS, None, 50)
 
     assert ["e", "n", "o", "s"] == [
         one.entry.type for one in reversed(shown) if one.entry.fields.get("ev") != "assigned"

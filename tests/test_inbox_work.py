@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from inbox.partitions import parse_id
 from inbox.timeline import MESSAGES, items
 from inbox.work import HUB, MOST_TAGS, Actor, Refusal
 from tests.backroom import Room, room
@@ -31,7 +32,7 @@ async def one(inbox: Room) -> str:
 
 async def events(inbox: Room, conversation_id: str) -> list[tuple[str, dict[str, Any]]]:
     """Return what was done to a conversation, oldest first."""
-    found, _ = await items(inbox.store, await inbox.load(conversation_id), MESSAGES, None, 50)
+    found, _ = await items(inbox.store, parse_id(conversation_id, "c"), MESSAGES, None, 50)
     return [(one.entry.fields["ev"], one.entry.rest()) for one in reversed(found) if one.entry.type == "s"]
 
 
@@ -72,7 +73,7 @@ async def test_a_note_is_for_colleagues_only(inbox: Room, one: str) -> None:
     before = await inbox.load(one)
     await inbox.desk.note(one, HANMEIMEI, "VIP\n小心")
 
-    found, _ = await items(inbox.store, before, MESSAGES, None, 1)
+    found, _ = await items(inbox.store, before.place, MESSAGES, None, 1)
     assert ("n", "VIP\n小心") == (found[0].entry.type, found[0].entry.fields["tx"])
     now = await inbox.load(one)
     assert (before.last_message_at, before.messages, before.status) == (now.last_message_at, now.messages, now.status)

@@ -340,8 +340,8 @@ async def test_a_window_that_is_closed_is_known_before_sending(store_url: str, t
         assert "dead" == await answer(inbox, "too late")
 
         assert ["0", "1", "2", "3", "4", "yes"] == inbox.platform().texts
-        errors = {one.error for one in (await inbox.deliveries.listing("dead", "", 10))[0]}
-        assert {"used up" in error or "closed" in error for error in errors} == {True}
+        codes = {one.code for one in (await inbox.deliveries.listing("dead", "", 10))[0]}
+        assert {"quota_used", "window_closed"} == codes
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,7 @@ async def test_an_assignment_tells_why(team: Team) -> None:
     await team.ask()
     await team.room.presences.say("d", "away")
     one = await team.room.load(await team.queue(skills=("refund",)))
-    found, _ = await items(team.room.store, one, ASSIGNMENTS, None, 10)
+    found, _ = await items(team.room.store, one.place, ASSIGNMENTS, None, 10)
     story = found[0].entry.rest()
 
     assert (

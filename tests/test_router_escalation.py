@@ -65,7 +65,7 @@ async def later(inbox: Room, minutes: int) -> None:
 
 async def trail(inbox: Room, one: Conversation) -> list[dict[str, Any]]:
     """Return the decisions about a conversation, oldest first."""
-    decided, _ = await items(inbox.store, one, DECISIONS, None, 50)
+    decided, _ = await items(inbox.store, one.place, DECISIONS, None, 50)
     return [item.entry.rest() for item in reversed(decided)]
 
 
@@ -104,7 +104,7 @@ async def test_a_breach_moves_the_conversation_and_apologises_once(inbox: Room) 
         inbox.forget()
         await inbox.route()
     now = await inbox.load(one)
-    written, _ = await items(inbox.store, now, MESSAGES, None, 50)
+    written, _ = await items(inbox.store, now.place, MESSAGES, None, 50)
 
     assert ("complaints", "lilei", "urgent", "high") == (now.team, now.agent, now.priority, now.risk)
     assert {"lilei": 1} == await inbox.assigner.loads()
@@ -148,7 +148,7 @@ async def test_a_promise_that_a_route_changes_holds_from_then_on(inbox: Room) ->
 
 async def told(inbox: Room, one: str) -> list[str]:
     """Return what the timeline tells of the clocks, oldest first."""
-    written, _ = await items(inbox.store, await inbox.load(one), MESSAGES, None, 50)
+    written, _ = await items(inbox.store, (await inbox.load(one)).place, MESSAGES, None, 50)
     events = [item.entry.fields.get("ev", "") for item in reversed(written)]
     return [event for event in events if event.startswith("sla_")]
 

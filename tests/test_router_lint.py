@@ -17,6 +17,7 @@ from config import chinese, starting
 from config.faults import Fault
 from config.loading import attempt
 from config.values import DURATIONS
+from connectors.base import Capabilities
 from router.hours import is_open
 from router.lint import RULES, lint
 from router.trial import prove
@@ -27,6 +28,13 @@ DOCS = Path(__file__).parents[1] / "docs"
 CASES = sorted(LINTS.glob("*.yaml"))
 # What is true of almost every small example, and is looked at only where it is the point.
 QUIET = ("untested-route", "unused-team", "unused-agent", "unused-hours", "unused-sla", "unused-template")
+
+
+ABLE = {
+    "aliyun-sms": Capabilities(text_limit=5, templates=True),
+    "twilio-sms": Capabilities(text_limit=60),
+    "wechat": Capabilities(text_limit=90, text_unit="bytes"),
+}
 
 
 class Anything(BaseModel):
@@ -47,7 +55,7 @@ def found(tmp_path: Path, case: Path) -> list[Fault]:
     name = "routes.yaml" if "default" in keys else "huiliu.yaml" if "teams" in keys else "templates.yaml"
     (tmp_path / name).write_text(text, encoding="utf-8")
     result = attempt(tmp_path / "huiliu.yaml", kinds, environ={}, prove=prove)
-    faults = list(result.faults) if result.loaded is None else lint(result.loaded, WEDNESDAY)
+    faults = list(result.faults) if result.loaded is None else lint(result.loaded, WEDNESDAY, ABLE)
     return [fault for fault in faults if fault.rule not in QUIET or fault.rule == case.stem]
 
 

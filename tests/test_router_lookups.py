@@ -61,7 +61,7 @@ class Stage:
                 "url": f"{self.base}/orders?phone={{sender.value}}",
                 "token": "s3cret-token",
                 "headers": {"X-Shop": "s3cret-header"},
-                "timeout": "250ms",
+                "timeout": "5s",
                 "fields": {"status": "$.data.status", "amount": "$.data.amount"},
                 "fallback": {"status": "unknown"},
                 **more,
@@ -190,6 +190,7 @@ async def test_a_tool_that_misbehaves(stage: Stage, name: str, caplog: pytest.Lo
 async def test_a_tool_that_hangs(stage: Stage) -> None:
     """Many customers wait at once, and none of them longer than the configured time."""
     stage.tool.answer = stage.tool.hang
+    stage.lookup = stage.configured(timeout="250ms")
     loop = asyncio.get_running_loop()
     began = loop.time()
     found = await asyncio.gather(*(stage.ask(f"tel:+{number}") for number in range(100)))
@@ -207,6 +208,7 @@ async def test_a_tool_that_is_not_there(stage: Stage) -> None:
 
 async def test_a_tool_that_keeps_failing_is_left_in_peace(stage: Stage) -> None:
     """After some failures in a row nothing is asked for a while; then one question tries, and success ends it."""
+    stage.lookup = stage.configured(timeout="1s")
     stage.tool.answer = raw(b"{}", 500)
     outcomes = [(await stage.ask())[0] for _ in range(FAILURES + 2)]
     assert outcomes == ["failed"] * FAILURES + ["refused"] * 2

@@ -27,7 +27,7 @@ async def team(store_url: str, tmp_path: Path) -> AsyncIterator[Team]:
 
 async def why(team: Team, name: str) -> list[str]:
     """Return why a conversation was taken, moved or given, oldest first."""
-    found, _ = await items(team.room.store, await team.room.load(name), ASSIGNMENTS, None, 50)
+    found, _ = await items(team.room.store, (await team.room.load(name)).place, ASSIGNMENTS, None, 50)
     return [item.entry.rest().get("because", "") for item in reversed(found) if item.mark == "a"]
 
 

@@ -9,8 +9,10 @@ from typing import cast
 
 import pytest
 
+from config.templates import Filled
 from connectors.base import Echo
 from inbox import log as logbook
+from inbox.contacts import Contact
 from inbox.conversations import Conversation
 from inbox.partitions import partition_of
 from inbox.timeline import DECISIONS, MESSAGES, items
@@ -53,13 +55,13 @@ async def inbox(store_url: str, tmp_path: Path) -> AsyncIterator[Room]:
 
 async def decisions(inbox: Room, conversation: Conversation) -> list[str]:
     """Return the routes that decided about a conversation, oldest first."""
-    found, _ = await items(inbox.store, conversation, DECISIONS, None, 50)
+    found, _ = await items(inbox.store, conversation.place, DECISIONS, None, 50)
     return [item.entry.rest()["route"] for item in reversed(found)]
 
 
 async def acknowledged(inbox: Room, conversation: Conversation) -> list[str]:
     """Return what the hub itself has written, oldest first."""
-    found, _ = await items(inbox.store, conversation, MESSAGES, None, 50)
+    found, _ = await items(inbox.store, conversation.place, MESSAGES, None, 50)
     return [item.entry.fields["tx"] for item in reversed(found) if item.entry.type == "o"]
 
 
@@ -160,7 +162,7 @@ async def test_machines_are_not_answered(inbox: Room) -> None:
 
 async def test_a_template_that_is_gone_costs_nothing_else(inbox: Room) -> None:
     """An acknowledgement without its text is left out; team and tags are set all the same."""
-    inbox.rules = replace(inbox.rules, acknowledgement=lambda name, conversation: None)
+    inbox.rules = replace(inbox.rules, acknowledgement=lambda *_: None)
     one = await inbox.load(await inbox.write("投诉", ADDRESS))
     assert "complaints" == one.team
     assert [] == await acknowledged(inbox, one)
@@ -170,12 +172,12 @@ async def test_a_poisonous_event_is_set_aside_and_the_others_go_on(inbox: Room) 
     """What fails three times is shunted with the reason; everybody behind it is served, the same customer too."""
     failures = 0
 
-    def poisonous(name: str, conversation: Conversation) -> str:
+    def poisonous(name: str, conversation: Conversation, contact: Contact) -> Filled:
         nonlocal failures
         if conversation.address == ADDRESS:
             failures += 1
             raise RuntimeError("a bug")
-        return "fine"
+        return Filled("fine")
 
     inbox.rules = replace(inbox.rules, acknowledgement=poisonous)
     events = [("投诉", ADDRESS), ("投诉", OTHER), ("我要退款", ADDRESS)]
@@ -196,7 +198,7 @@ async def test_what_was_set_aside_can_be_done_later(inbox: Room) -> None:
     """Replayed after the fault is mended the event is routed as if nothing had been, once."""
     good = inbox.rules
 
-    def poisonous(name: str, conversation: Conversation) -> str:
+    def poisonous(name: str, conversation: Conversation, contact: Contact) -> Filled:
         raise RuntimeError("a bug")
 
     inbox.rules = replace(good, acknowledgement=poisonous)
@@ -250,7 +252,7 @@ async def test_a_decision_remembers_what_it_saw(inbox: Room) -> None:
     """The log tells the rules' hash, the route, what was set, and how the conversation stood if not as expected."""
     await inbox.write("我要退款", ADDRESS)
     one = await inbox.load(await inbox.write("投诉", ADDRESS))
-    found, _ = await items(inbox.store, one, DECISIONS, None, 10)
+    found, _ = await items(inbox.store, one.place, DECISIONS, None, 10)
     story = found[0].entry.rest()
 
     assert (inbox.rules.tree.hash[:16], "complaint") == (story["hash"], story["route"])
@@ -263,7 +265,7 @@ async def test_a_decision_without_effect_is_stored_too(inbox: Room) -> None:
     """Of a message that changes nothing the log tells which rules decided, and what they knew; nobody is woken."""
     await inbox.write("我要退款", ADDRESS)
     one = await inbox.load(await inbox.write("好的", ADDRESS))
-    found, _ = await items(inbox.store, one, DECISIONS, None, 10)
+    found, _ = await items(inbox.store, one.place, DECISIONS, None, 10)
     quiet = found[0].entry
 
     assert "b" not in quiet.fields

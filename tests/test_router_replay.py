@@ -195,6 +195,7 @@ async def write_many(inbox: Room, count: int) -> Counter[str]:
 
 
 @pytest.mark.timeout(900 if LONG else 120)
+@pytest.mark.once
 async def test_shadow_and_replay_agree_on_much_traffic(inbox: Room) -> None:
     """The counts of thousands of messages add up, progress is steady, and the shadow has counted exactly the same."""
     both = pair(inbox)

@@ -39,14 +39,18 @@ def conversation(*, team: str = "aftersales", name: str = "小王", agent: str =
 
 def test_every_variable_is_filled(loaded: Loaded) -> None:
     """A template knows the customer, the team, its agent, its next opening and its promise."""
-    text = fill(loaded, "all", conversation(agent="lilei"), SATURDAY_NIGHT)
+    filled = fill(loaded, "all", conversation(agent="lilei"), SATURDAY_NIGHT)
 
-    assert "小王|售后组|李雷|11月23日 09:00|30 分钟" == text
+    assert filled is not None
+    assert ("小王|售后组|李雷|11月23日 09:00|30 分钟", ()) == (filled.text, filled.missing)
 
 
-def test_what_nobody_knows_is_left_out(loaded: Loaded) -> None:
-    """A conversation without a team has no hours and no promise; its text is sent all the same."""
-    assert "|||" == (fill(loaded, "all", conversation(team="", name=""), SATURDAY_NIGHT) or "")[:3]
+def test_what_nobody_knows_is_named(loaded: Loaded) -> None:
+    """A conversation without a team has no hours and no promise: the text says what it lacks, and is not sent."""
+    filled = fill(loaded, "all", conversation(team="", name=""), SATURDAY_NIGHT)
+
+    assert filled is not None
+    assert ("contact.name", "team.name", "agent.name", "hours.next_open", "sla.first_reply") == filled.missing
 
 
 def test_a_missing_template_is_none(loaded: Loaded) -> None:

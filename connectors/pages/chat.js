@@ -85,7 +85,8 @@ function echo(frame) {
 }
 
 function place(frame) {
-  log.put(new Entry(frame));
+  log.put(new Entry(frame, press));
+  if (frame.choice) log.chosen(frame.choice);
   const greeting = log.get("greeting");
   if (greeting && frame.at < greeting.at) {
     greeting.at = frame.at; // it was said when the conversation began
@@ -130,6 +131,11 @@ function own(entry, more = {}) {
   log.put(made);
   toEnd();
   return made;
+}
+
+function press(choice) {
+  own(wire.write(choice.label, choice.id));
+  log.chosen(choice.id);
 }
 
 function submit() {

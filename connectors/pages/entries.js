@@ -74,10 +74,11 @@ function card(media, address, name) {
   return frame;
 }
 
-/** A message: {id, at, text, own, author, auto, media, n, state}. */
+/** A message: {id, at, text, own, author, auto, media, n, state, choices, choice}; *press* is called with a choice. */
 export class Entry {
-  constructor(message) {
-    Object.assign(this, { text: "", author: "", media: [], own: false, state: "" }, message);
+  constructor(message, press) {
+    Object.assign(this, { text: "", author: "", media: [], own: false, state: "", choices: [], choice: "" }, message);
+    this.press = press;
     this.node = element("div", `entry ${this.own ? "own" : "shop"}`);
     this.day = element("p", "day");
     this.day.hidden = true;
@@ -97,7 +98,33 @@ export class Entry {
       text.append(linked(this.text));
       this.bubble.append(text);
     }
+    if (this.choices.length) this.bubble.append(this.offer());
     this.bubble.classList.toggle("bare", !this.text && this.media.length > 0 && PICTURES.has(this.media[0].type));
+  }
+
+  /** Return the choices as buttons in a group that is named by the text above. */
+  offer() {
+    const group = element("div", "choices");
+    group.setAttribute("role", "group");
+    group.setAttribute("aria-label", this.text);
+    this.buttons = this.choices.map((choice) => {
+      const button = element("button", "choice", choice.label);
+      button.type = "button";
+      button.onclick = () => this.press?.(choice);
+      group.append(button);
+      return button;
+    });
+    return group;
+  }
+
+  /** Show which choice was pressed, if it is one of these; none can be pressed after that. */
+  chosen(id) {
+    if (!this.choices.some((choice) => choice.id === id)) return;
+    this.choices.forEach((choice, index) => {
+      this.buttons[index].setAttribute("aria-pressed", String(choice.id === id));
+      this.buttons[index].setAttribute("aria-disabled", "true");
+      this.buttons[index].onclick = null;
+    });
   }
 
   /** Show what became of it: "queued", "sent", "failed" or nothing to say; *acts* are [label, function]. */
@@ -148,6 +175,11 @@ export class Log {
     this.entries.splice(index, 0, entry);
     this.node.insertBefore(entry.node, this.entries[index + 1]?.node ?? null);
     this.arrange();
+  }
+
+  /** Show on whatever offered it that a choice was pressed. */
+  chosen(id) {
+    for (const entry of this.entries) entry.chosen(id);
   }
 
   drop(entry) {

@@ -114,9 +114,9 @@ export class Wire {
     }
   }
 
-  /** Put a text into the queue and return its entry. */
-  write(text) {
-    const entry = { id: newId(), text, at: Date.now() };
+  /** Put a text, or the label of a *choice* that was pressed, into the queue and return its entry. */
+  write(text, choice = "") {
+    const entry = { id: newId(), text, at: Date.now(), ...(choice && { choice }) };
     this.queue.push(entry);
     this.persist(entry);
     this.pump();
@@ -297,7 +297,8 @@ export class Wire {
     try {
       while (this.queue.length && this.online) {
         const entry = this.queue[0];
-        const answer = await this.exchange({ type: "message", id: entry.id, text: entry.text });
+        const said = { type: "message", id: entry.id, text: entry.text, ...(entry.choice && { choice: entry.choice }) };
+        const answer = await this.exchange(said);
         if (answer.type === "error" && !FINAL.has(answer.code)) throw new Refusal(answer);
         if (this.queue[0] !== entry) continue; // another visitor took over meanwhile
         this.queue.shift();

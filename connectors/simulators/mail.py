@@ -48,6 +48,8 @@ class MailSimulator:
         self.imap = ImapServer(self.folder, address, password)
         self.faults: deque[str] = deque()
         self.delivered: list[Delivered] = []
+        self.refused: list[str] = []
+        """Replies by which it did not accept something."""
         self.connections: set[asyncio.BaseTransport] = set()
         self.smtp_port = 0
         self._news = asyncio.Condition()
@@ -127,6 +129,12 @@ class _Smtp(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._provider.connections.add(transport)
+
+    async def push(self, status: Any) -> None:
+        text = status.decode("ascii", "replace") if isinstance(status, bytes) else status
+        if text[:1] in ("4", "5"):
+            self._provider.refused.append(text)
+        await super().push(status)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.transport is not None:

@@ -24,7 +24,7 @@ from rich.markup import escape
 from connectors.simulators.tiktok_pushes import Push
 from connectors.simulators.twilio import Refused
 from connectors.simulators.wechat import Fault
-from connectors.simulators.world import MAILBOX, PATIENCE, TOKEN, World, world
+from connectors.simulators.world import MAILBOX, PASSWORD, PATIENCE, PEOPLE, TOKEN, World, world
 
 WIDTHS = (8, 12, 10, 32, 36)
 HEADS = {
@@ -36,14 +36,17 @@ SAID = {
         "intro": "Huiliu demo: every platform is simulated on this machine; the hub is real.",
         "all": "{} of {} steps ended as they should.",
         "counts": "received = recorded + duplicate + ignored + shunted",
-        "stay": "The hub goes on. Chat page: {chat}   API: {api}   token: {token}   Ctrl-C ends it.",
+        "stay": "The hub goes on. Chat page: {chat}   Survey page: {survey}   API: {api}   token: {token}   "
+        "Ctrl-C ends it.",
+        "console": "Console: {console}   sign in as {names}   password: {password}",
         "log": "The hub's log:",
     },
     "zh-CN": {
         "intro": "汇流演示：所有平台都在本机模拟，汇流本身是真实运行的。",
         "all": "{} / {} 个步骤的结果正确。",
         "counts": "收到 = 已记录 + 重复 + 忽略 + 无法解析",
-        "stay": "汇流继续运行。聊天页：{chat}   API：{api}   令牌：{token}   按 Ctrl-C 结束。",
+        "stay": "汇流继续运行。聊天页：{chat}   问卷页：{survey}   API：{api}   令牌：{token}   按 Ctrl-C 结束。",
+        "console": "控制台：{console}   账号：{names}   密码：{password}",
         "log": "汇流日志：",
     },
 }
@@ -278,6 +281,25 @@ async def garbled(w: World) -> None:
     assert "shop-tiktok" in [one["channel"] for one in (await w.api("GET", "/shunted"))["items"]]
 
 
+async def mainland_sms(w: World) -> None:
+    w.aliyun.faults.copies = 2
+    await w.aliyun.write("13800138001", "短信问一下，包裹到哪里了？")
+    one = await routed(w, "包裹到哪里了", "frontdesk", channel="sms-cn")
+    delivery = await answer(w, one, "已到本市，今天派送")
+    [message] = w.aliyun.messages
+    assert message.content == "【示例商城】您好，客服回复：已到本市，今天派送，如有疑问请直接回复本短信。", (
+        message.content
+    )
+    await w.aliyun.report(message)
+
+    async def delivered() -> bool:
+        return bool((await w.api("GET", f"/deliveries/{delivery['id']}"))["state"] == "delivered")
+
+    await until(delivered, "a delivery that is delivered")
+    messages = (await w.api("GET", f"/conversations/{one['id']}/messages"))["items"]
+    assert sum(message["direction"] == "inbound" for message in messages) == 1, "the second push was not recognised"
+
+
 async def advertising(w: World) -> None:
     before = len((await w.api("GET", "/conversations?limit=200"))["items"])
     await w.twilio.write("+14155550103", "代开发票，加微信")
@@ -299,6 +321,14 @@ async def visitor(w: World) -> None:
     assert [item["text"] for item in one.received] == ["结算时自动抵扣。"]
 
 
+async def colleague(w: World) -> None:
+    assert await w.wecom.handshake(), "the address did not verify"
+    await w.wecom.write("WangFang", "仓库的打印机坏了，找谁？", copies=2)
+    one = await routed(w, "打印机", "frontdesk", channel="staff-desk")
+    await answer(w, one, "已通知仓库，十分钟内处理。")
+    assert [message.text for message in w.wecom.received["WangFang"]] == ["已通知仓库，十分钟内处理。"]
+
+
 async def second_visitor(w: World) -> None:
     one = await w.visitor()
     await one.write("我要投诉客服不理人")
@@ -308,6 +338,70 @@ async def second_visitor(w: World) -> None:
         return bool(one.received)
 
     await until(acknowledged, "an acknowledgement on the page")
+
+
+async def resolve(w: World, words: str) -> dict[str, Any]:
+    """Resolve the conversation with *words* and return it."""
+    one = await conversation(w, words)
+    await w.api("POST", f"/conversations/{one['id']}/resolve", {})
+    return one
+
+
+async def responded(w: World, one: dict[str, Any]) -> dict[str, Any]:
+    """Return the response of a conversation's customer once it is there."""
+
+    async def look() -> dict[str, Any] | None:
+        found: list[dict[str, Any]] = (await w.api("GET", "/surveys/csat/responses"))["items"]
+        return next((each for each in found if each["conversation"] == one["id"]), None)
+
+    found: dict[str, Any] = await until(look, "a response to the survey")
+    return found
+
+
+async def survey_menu(w: World) -> None:
+    one = await resolve(w, "M码")
+
+    async def menu() -> dict[str, str]:
+        return next((message.menu for message in w.wechat.received["o-wang"] if message.menu), {})
+
+    entries = await until(menu, "a menu with scores")
+    await w.wechat.choose("o-wang", next(name for name in entries if name.startswith("5@")))
+    response = await responded(w, one)
+    assert response["answers"] == [{"question": "score", "value": 5}], response
+    assert (await w.api("GET", f"/conversations/{one['id']}"))["status"] == "resolved", "the score reopened it"
+
+
+async def survey_low(w: World) -> None:
+    one = await resolve(w, "发货了吗")
+
+    async def asked() -> bool:
+        return any(message.menu for message in w.wechat.received["o-zhao"])
+
+    await until(asked, "a menu with scores")
+    await w.wechat.write("o-zhao", "１分，等了三天")
+    response = await responded(w, one)
+    assert [each["value"] for each in response["answers"]] == [1, "等了三天"], response
+
+    async def followed() -> bool:
+        now = await w.api("GET", f"/conversations/{one['id']}")
+        return bool(now["status"] == "open" and now["team"] == "complaints" and now["priority"] == "urgent")
+
+    await until(followed, "a follow-up")
+
+
+async def survey_link(w: World) -> None:
+    """Leave a page open for whoever watches: its address is printed at the end."""
+    await resolve(w, "I want a refund")
+
+    async def link() -> str:
+        texts = [text.body for text in w.twilio.messages if text.to == "+14155550102"]
+        return next((word for text in texts for word in text.split() if "/s/" in word), "")
+
+    w.survey_page = await until(link, "a text message with a link")
+    async with w.http.head(w.survey_page) as looked, w.http.get(w.survey_page) as shown:
+        assert (looked.status, shown.status) == (200, 200), (looked.status, shown.status)
+    found = (await w.api("GET", "/surveys/csat/responses"))["items"]
+    assert not [each for each in found if each["channel"] == "shop-sms"], "looking at the page was taken for an answer"
 
 
 def b64(data: bytes) -> str:
@@ -327,10 +421,15 @@ STEPS = (
     Step("twilio-sms", "+1…0101", ("asks where the order is", "询问订单"), ("answered, delivered", "已回复，已送达"), sms),
     Step("twilio-sms", "+1…0102", ("platform says 429", "平台限流 429"), ("second attempt, delivered", "第二次发送成功"), rate_limited_sms),
     Step("twilio-sms", "+1…0103", ("advertising; then a question", "广告短信；随后有人提问"), ("ignored by a rule; front desk", "按规则忽略；前台"), advertising),
+    Step("aliyun-sms", "138…8001", ("asks for parcel; pushed twice", "询问包裹，平台推送 2 次"), ("by an approved template, delivered", "用已批准的模板回复，已送达"), mainland_sms),
     Step("tiktok-shop", "buyer-1", ("wants a refund", "要求退款"), ("after-sales, answered, echo known", "售后，已回复，识别回显"), tiktok),
     Step("tiktok-shop", "—", ("payload nobody can parse", "无法解析的数据"), ("200, shunted", "200，保留待查"), garbled),
+    Step("wecom-app", "王芳", ("a colleague asks, pushed twice", "同事提问，平台推送 2 次"), ("front desk, answered", "前台，已回复"), colleague),
     Step("webchat", "visitor 1", ("asks on the site", "网站上提问"), ("answered, read", "已回复，已读"), visitor),
     Step("webchat", "visitor 2", ("complains on the site", "网站上投诉"), ("complaints, acknowledged", "投诉组，自动回执"), second_visitor),
+    Step("wechat", "小王", ("resolved: asked by menu, taps 5", "解决后收到评价菜单，点 5"), ("one response, stays resolved", "一份答卷，会话不重开"), survey_menu),
+    Step("wechat", "小赵", ("writes “１分，等了三天”", "回复“１分，等了三天”"), ("score and comment, follow-up", "分数和原因，自动回访"), survey_low),
+    Step("twilio-sms", "+1…0102", ("gets the survey as a link", "收到问卷链接"), ("looking at it is no answer", "只打开不算回答"), survey_link),
 )  # fmt: skip
 
 
@@ -355,7 +454,11 @@ async def play(*, once: bool, locale: str) -> int:
             table.console.print(w.log.read_text(encoding="utf-8", errors="replace")[-6000:], markup=False)
             return 1
         if not once:
-            table.say("stay", chat=f"{w.base}/chat/site-chat", api=f"{w.base}/api/v1", token=TOKEN)
+            await w.people()
+            table.say(
+                "stay", chat=f"{w.base}/chat/site-chat", survey=w.survey_page, api=f"{w.base}/api/v1", token=TOKEN
+            )
+            table.say("console", console=f"{w.base}/console/", names=", ".join(PEOPLE), password=PASSWORD)
             await go_on(w, stop)
     return 0
 

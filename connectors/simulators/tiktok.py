@@ -41,6 +41,7 @@ class Refused(Exception):
 
     def __init__(self, status: int, code: int, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
+        self.code = code
         self._body = {"code": code, "message": message, "request_id": f"sim-{code}", "data": None}
         self._status = status
         self._headers = headers or {}
@@ -101,6 +102,8 @@ class TikTokPlatform:
         self.faults = Faults()
         self.banned: set[str] = set()
         self.conversations: dict[str, Conversation] = {}
+        self.refused: list[int] = []
+        """Codes of what was not accepted."""
         self.refreshes = 0
         self.requests = 0
         self._secret = app_secret
@@ -204,6 +207,7 @@ class TikTokPlatform:
         except web.HTTPNotFound:
             return Refused(404, 36009009, "Invalid path.").answer()
         except Refused as refused:
+            self.refused.append(refused.code)
             return refused.answer()
         return answer
 

@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urldefrag, urlencode, urlsplit
 
@@ -59,6 +60,8 @@ class Faults:
     """Status callbacks come in another order than the statuses."""
     forge: bool = False
     """Webhooks are signed with another token."""
+    silent: int = 0
+    """So many of the next messages are accepted, and the connection is cut instead of an answer."""
     extra: dict[str, str] = field(default_factory=dict)
     """Fields that Twilio adds to webhooks without notice."""
 
@@ -73,6 +76,7 @@ class Outgoing:
     body: str
     media: tuple[str, ...]
     callback: str
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,9 @@ class TwilioPlatform:
         self.faults = Faults()
         self.messages: list[Outgoing] = []
         self.called: list[Called] = []
+        self.refused: list[int] = []
+        """Error codes of what was not accepted."""
+        self.statuses: dict[str, str] = {}
         self.opted_out: set[str] = set()
         self.api_url = self.store_url = ""
         self._token, self._signing_key = auth_token, signing_key
@@ -172,9 +179,11 @@ class TwilioPlatform:
     ) -> list[Called]:
         """Call the hub back with *statuses* of *message*; the last one carries *error* if given."""
         if not message.callback:
+            self.statuses[message.sid] = statuses[-1]
             return []
         calls = []
         for status in statuses:
+            self.statuses[message.sid] = status
             fields = {
                 "MessageSid": message.sid,
                 "SmsSid": message.sid,
@@ -249,6 +258,7 @@ class TwilioPlatform:
         app = web.Application()
         account = "/2010-04-01/Accounts/{account}"
         app.router.add_post(f"{account}/Messages.json", self._answering(self._create))
+        app.router.add_get(f"{account}/Messages.json", self._answering(self._list))
         app.router.add_get(f"{account}/Messages/{{message}}/Media/{{file}}", self._answering(self._redirect))
         if automatic:
             app.cleanup_ctx.append(self._reporting)
@@ -273,6 +283,7 @@ class TwilioPlatform:
                 self._check_account(request)
                 response: web.StreamResponse = await handler(request)
             except Refused as refused:
+                self.refused.append(refused.code)
                 return refused.answer()
             return response
 
@@ -302,9 +313,13 @@ class TwilioPlatform:
         callback = form.get("StatusCallback", "")
         if callback and not _is_web(callback):
             raise Refused(400, 21609, f"The StatusCallback URL {callback} is not a valid URL.")
-        message = Outgoing(self.new_sid("MM" if media else "SM"), sender, to, body, media, callback)
+        message = Outgoing(self.new_sid("MM" if media else "SM"), sender, to, body, media, callback, self._now())
         self.messages.append(message)
         self._due.put_nowait(message)
+        if self.faults.silent:
+            self.faults.silent -= 1
+            assert request.transport is not None
+            request.transport.abort()
         created = {
             "sid": message.sid,
             "status": "accepted" if "MessagingServiceSid" in form else "queued",
@@ -317,6 +332,44 @@ class TwilioPlatform:
             "uri": f"/2010-04-01/Accounts/{self.account_sid}/Messages/{message.sid}.json",
         }
         return web.json_response(created, status=201)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        """List what was sent, newest first; times are whole seconds, and the page after names its own address."""
+        asked = request.query
+        unknown = set(asked) - {"To", "From", "PageSize", "Page"}
+        if unknown:
+            raise Refused(400, 20001, f"Unknown parameters {sorted(unknown)}")
+        found = [
+            one
+            for one in reversed(self.messages)
+            if asked.get("To", one.to) == one.to and asked.get("From", one.sender) == one.sender
+        ]
+        size, page = int(asked.get("PageSize", "50")), int(asked.get("Page", "0"))
+        following = {**asked, "Page": str(page + 1)} if len(found) > size * (page + 1) else None
+        shown = found[size * page : size * (page + 1)]
+        body = {
+            "messages": [self._listed(one) for one in shown],
+            "page": page,
+            "page_size": size,
+            "next_page_uri": f"{request.path}?{urlencode(following)}" if following else None,
+        }
+        return web.json_response(body)
+
+    def _listed(self, one: Outgoing) -> dict[str, Any]:
+        created = formatdate(one.at // 1000, usegmt=False)
+        return {
+            "sid": one.sid,
+            "account_sid": self.account_sid,
+            "to": one.to,
+            "from": one.sender,
+            "body": one.body,
+            "direction": "outbound-api",
+            "status": self.statuses.get(one.sid, "queued"),
+            "num_media": str(len(one.media)),
+            "date_created": created,
+            "date_sent": None,
+            "error_code": None,
+        }
 
     def _check_rate(self) -> None:
         now = self._now()

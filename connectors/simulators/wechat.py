@@ -6,52 +6,22 @@ in docs/channels/wechat.md.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import secrets
-import time
-from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import aiohttp
 from aiohttp import web
 
-from connectors.simulators.wechat_account import DAY, Account, Delivered, Kind, Refused, Tokens, read
+from connectors.simulators.faults import Fault, Refused
+from connectors.simulators.tencent import Endpoint, Platform, Push, wall_clock
+from connectors.simulators.wechat_account import DAY, ERRORS, Account, Delivered, Kind, Tokens, read
 from connectors.simulators.wechat_push import Mode, Style, Wrapped, Wrapper
 
 __all__ = ["Delivered", "Fault", "Push", "WeChatPlatform"]
 
-TRIES = 3
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """How a call goes wrong: refused with *errcode* or HTTP *status*; or done, and then answered late or never."""
-
-    errcode: int = 0
-    status: int = 0
-    wait: float = 0.0
-    cut: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Push:
-    """What became of one push: the statuses the hub answered with (0: none in time), and whether it was taken."""
-
-    fields: Mapping[str, Any]
-    statuses: tuple[int, ...]
-    taken: bool
-
-
-class WeChatPlatform:
-    """One account on WeChat. Serve `app`, set `hub_url` to the channel's webhook, then let customers act.
-
-    *mode* is "safe" by default if there is an *aes_key*, else "plain". *now* returns milliseconds since 1970
-    UTC. *patience* is how many seconds a push may take; the platform's is 5.
-    """
+class WeChatPlatform(Platform):
+    """One account on WeChat, see `Platform`. *mode* is "safe" by default if there is an *aes_key*, else "plain"."""
 
     def __init__(
         self,
@@ -64,47 +34,29 @@ class WeChatPlatform:
         mode: Mode | None = None,
         style: Style = "xml",
         account: Kind = "service",
-        now: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now: Callable[[], int] = wall_clock,
         patience: float = 5.0,
     ) -> None:
         self.wrapper = Wrapper(app_id, token, aes_key, mode or ("safe" if aes_key else "plain"), style)
-        self.hub_url = hub_url
         self.account = Account(account, now)
         self.tokens = Tokens(app_id, secret, now)
         self.received: Mapping[str, list[Delivered]] = self.account.received
         self.templates: list[Mapping[str, Any]] = []
-        self.calls: Counter[str] = Counter()
-        self.patience = patience
-        self._now = now
-        self._faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
         self._last_id = 24_000_000_000_000_000
-        self._closing = asyncio.Event()
-        self._http: aiohttp.ClientSession | None = None
-        self.app = self._application()
-
-    def fail(self, call: str, fault: Fault, times: int = 1) -> None:
-        """Let the next *times* calls of *call* ("custom/send", "stable_token", "media/get"…) go wrong."""
-        self._faults[call].extend([fault] * times)
+        super().__init__(hub_url, now, patience, ERRORS, 16 << 20)
 
     def pass_days(self, openid: str, days: float) -> None:
         """Let the rights that *openid* gave grow older by *days*."""
         rights = self.account.customers[openid].rights
         rights.update({name: (until - int(days * DAY * 1000), left) for name, (until, left) in rights.items()})
 
-    async def handshake(self) -> bool:
-        """Verify the hub's URL as the console does when it is entered; tell whether the hub echoed rightly."""
-        echo = str(secrets.randbelow(10**19))
-        signed = self.wrapper.wrap({}, self._now() // 1000).query
-        query = {name: signed[name] for name in ("signature", "timestamp", "nonce")} | {"echostr": echo}
-        async with self._session().get(self.hub_url, params=query) as response:
-            return response.status == 200 and await response.text() == echo
-
     async def write(self, openid: str, text: str, **how: Any) -> Push:
         """Let *openid* write *text*; *how* is passed on to `push`, here and in all that follows."""
         return await self._say(openid, {"MsgType": "text", "Content": text}, **how)
 
-    async def choose(self, openid: str, item: str, text: str, **how: Any) -> Push:
-        """Let *openid* tap the entry *item* of a msgmenu, which reads *text*."""
+    async def choose(self, openid: str, item: str, text: str = "", **how: Any) -> Push:
+        """Let *openid* tap the entry *item* of a msgmenu, which reads *text* ("" = as the menu itself says)."""
+        text = text or next((sent.menu[item] for sent in self.received[openid] if item in sent.menu), "")
         fields = {"MsgType": "text", "Content": text, "bizmsgmenuid": item}
         return await self._say(openid, fields, trigger="menu", **how)
 
@@ -187,94 +139,36 @@ class WeChatPlatform:
         self._last_id += 1
         return await self.push({**self._head(openid), **fields, "MsgId": self._last_id}, **how)
 
-    async def push(self, fields: Mapping[str, Any], *, copies: int = 1, forged: bool = False) -> Push:
-        """Push *fields* to the hub *copies* times over, or *forged*: signed with a wrong token."""
-        wrapped = self.wrapper.wrap(fields, self._now() // 1000)
-        if forged:
-            wrong = Wrapper(self.wrapper.app_id, "forged", self.wrapper.aes_key, self.wrapper.mode, self.wrapper.style)
-            wrapped = wrong.wrap(fields, self._now() // 1000)
-        pushes = [await self._push(fields, wrapped) for _ in range(copies)]
-        statuses = tuple(status for push in pushes for status in push.statuses)
-        return Push(fields, statuses, all(push.taken for push in pushes))
-
-    async def _push(self, fields: Mapping[str, Any], wrapped: Wrapped) -> Push:
-        """Push up to three times, the same bytes each time, until the hub says "success" or nothing."""
-        statuses: list[int] = []
-        for _ in range(TRIES):
-            status, body = await self._try(wrapped)
-            statuses.append(status)
-            if status == 200 and body in (b"success", b""):
-                return Push(fields, tuple(statuses), taken=True)
-        return Push(fields, tuple(statuses), taken=False)
-
-    async def _try(self, wrapped: Wrapped) -> tuple[int, bytes]:
-        limit = aiohttp.ClientTimeout(total=self.patience)
-        headers = {"Content-Type": wrapped.content_type}
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-            async with self._session().post(
-                self.hub_url, params=wrapped.query, data=wrapped.body, headers=headers, timeout=limit
-            ) as response:
-                return response.status, await response.read()
-        return 0, b""
-
     def _head(self, openid: str) -> dict[str, Any]:
         return {"ToUserName": "gh_97417a04a28d", "FromUserName": openid, "CreateTime": self._now() // 1000}
 
-    def _session(self) -> aiohttp.ClientSession:
-        if self._http is None or self._http.closed:
-            self._http = aiohttp.ClientSession()
-        return self._http
+    def _echo(self, echo: str) -> Mapping[str, str]:
+        signed = self.wrapper.wrap({}, self._now() // 1000).query
+        return {name: signed[name] for name in ("signature", "timestamp", "nonce")} | {"echostr": echo}
 
-    def _application(self) -> web.Application:
-        app = web.Application(client_max_size=16 << 20, middlewares=[self._answer])
-        app.router.add_post("/cgi-bin/stable_token", self._stable_token)
-        app.router.add_get("/cgi-bin/token", self._legacy_token)
-        app.router.add_post("/cgi-bin/message/custom/send", self._custom_send)
-        app.router.add_post("/cgi-bin/message/custom/typing", self._custom_typing)
-        app.router.add_post("/cgi-bin/message/template/send", self._template_send)
-        app.router.add_post("/cgi-bin/media/upload", self._media_upload)
-        app.router.add_get("/cgi-bin/media/get", self._media_get)
-        app.router.add_get("/videos/{media_id}", self._video)
-        app.on_shutdown.append(self._shut)
-        app.on_cleanup.append(self._close)
-        return app
+    def _wrapped(self, fields: Mapping[str, Any], *, forged: bool) -> Wrapped:
+        wrapper = self.wrapper
+        if forged:
+            wrapper = Wrapper(wrapper.app_id, "forged", wrapper.aes_key, wrapper.mode, wrapper.style)
+        return wrapper.wrap(fields, self._now() // 1000)
 
-    async def _shut(self, _app: web.Application) -> None:
-        self._closing.set()
+    def _takes(self, fields: Mapping[str, Any], answer: bytes) -> bool:
+        return answer == b"success" or super()._takes(fields, answer)
 
-    async def _close(self, _app: web.Application) -> None:
-        await self.close()
+    def _endpoints(self) -> Mapping[tuple[str, str], Endpoint]:
+        return {
+            ("POST", "/cgi-bin/stable_token"): self._stable_token,
+            ("GET", "/cgi-bin/token"): self._legacy_token,
+            ("POST", "/cgi-bin/message/custom/send"): self._custom_send,
+            ("POST", "/cgi-bin/message/custom/typing"): self._custom_typing,
+            ("POST", "/cgi-bin/message/template/send"): self._template_send,
+            ("POST", "/cgi-bin/media/upload"): self._media_upload,
+            ("GET", "/cgi-bin/media/get"): self._media_get,
+            ("GET", "/videos/{media_id}"): self._video,
+        }
 
-    async def close(self) -> None:
-        """Close the connections to the hub; cleaning up `app` does it too."""
-        if self._http is not None:
-            await self._http.close()
-
-    @web.middleware
-    async def _answer(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        name = request.path.removeprefix("/cgi-bin/").removeprefix("message/")
-        self.calls[name] += 1
-        fault = self._faults[name].popleft() if self._faults[name] else Fault()
-        try:
-            if fault.errcode:
-                raise Refused(fault.errcode)
-            if fault.status:
-                return web.Response(status=fault.status, text="<html>bad gateway</html>", content_type="text/html")
-            response = await handler(request)
-        except Refused as refused:
-            rid = f"rid: {secrets.token_hex(4)}-{secrets.token_hex(4)}-{secrets.token_hex(4)}"
-            # media/get gives its errors as text/plain; a client that trusts the type would store them as a file.
-            kind = "text/plain" if name == "media/get" else "application/json"
-            body = json.dumps({"errcode": refused.errcode, "errmsg": f"{refused} {rid}"})
-            response = web.Response(text=body, content_type=kind)
-        if fault.wait:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), fault.wait)
-        if fault.cut and request.transport is not None:
-            request.transport.abort()
-        return response
+    def _name(self, path: str) -> str:
+        return super()._name(path).removeprefix("message/")
 
     async def _stable_token(self, request: web.Request) -> web.Response:
         token, left = self.tokens.stable(read(await request.read()))

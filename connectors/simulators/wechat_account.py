@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from connectors.simulators.faults import Refused
+
 DAY = 24 * 3600
 TOKEN_LIFE = 7200
 TOKEN_OVERLAP = 300
@@ -72,14 +74,6 @@ ERRORS = {
 ESCAPED = re.compile(rb"(?<!\\)(?:\\\\)*\\u[0-9a-fA-F]{4}")
 
 
-class Refused(Exception):
-    """A call that the platform answers with an errcode."""
-
-    def __init__(self, errcode: int) -> None:
-        super().__init__(ERRORS.get(errcode, "error"))
-        self.errcode = errcode
-
-
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """What a customer sees of a message: *content* is what the request held under its msgtype."""
@@ -90,8 +84,13 @@ class Delivered:
 
     @property
     def text(self) -> str:
-        """The words of a text message, "" for any other."""
-        return str(self.content.get("content", ""))
+        """The words of a text message, and those above a menu; "" for any other."""
+        return str(self.content.get("content", "") or self.content.get("head_content", ""))
+
+    @property
+    def menu(self) -> dict[str, str]:
+        """The entries of a menu: words by id."""
+        return {entry["id"]: entry["content"] for entry in self.content.get("list", ())}
 
 
 @dataclass(slots=True)
@@ -260,8 +259,23 @@ class Account:
                 raise Refused(44004)
             if len(text.encode()) > TEXT_LIMIT:
                 raise Refused(45002)
+        if kind == "msgmenu":
+            self._check_menu(content)
         if kind in ("image", "voice", "video"):
             self.file(str(content.get("media_id")), kind)
+
+    @staticmethod
+    def _check_menu(content: Mapping[str, Any]) -> None:
+        """A menu has words above it, and entries that each have an id of their own and words."""
+        entries = content.get("list")
+        if not content.get("head_content") or not isinstance(entries, list) or not entries:
+            raise Refused(44004)
+        ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
+        words = [entry.get("content") for entry in entries if isinstance(entry, dict)]
+        if len(ids) < len(entries) or not all(isinstance(one, str) and one for one in (*ids, *words)):
+            raise Refused(47001)
+        if len(set(ids)) < len(ids) or len(json.dumps(content, ensure_ascii=False).encode()) > 2 * TEXT_LIMIT:
+            raise Refused(45002)
 
     def _spend(self, customer: Customer) -> None:
         """Use one message of what the customer's last acts allow, the shortest-lived right first."""

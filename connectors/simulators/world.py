@@ -23,14 +23,18 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from connectors.simulators.aliyun import AliyunPlatform, Approved
 from connectors.simulators.mail import MailSimulator
 from connectors.simulators.tiktok import TikTokPlatform
 from connectors.simulators.twilio import TwilioPlatform
 from connectors.simulators.wechat import WeChatPlatform
+from connectors.simulators.wecom import WeComPlatform
 
-READY = 30.0
+READY = 60.0
 PATIENCE = 20.0
 TOKEN = "demo-" + secrets.token_urlsafe(12)
+PASSWORD = "demo-" + secrets.token_urlsafe(9)
+PEOPLE = {"lilei": "agent", "hanmeimei": "agent", "wangfang": "supervisor", "boss": "admin"}
 SHOP_NUMBER = "+15005550006"
 MAILBOX = "service@shop.example"
 
@@ -55,9 +59,25 @@ tests:
     expect: {team: complaints, route: complaint}
 """
 TEMPLATES = """\
+greeting:
+  text: {zh: 您好，请问有什么可以帮您？, en: "Hello, how can we help?"}
+  for_agents: true
+parcel:
+  text: {zh: "您的包裹已发出，一般三天内送达。", en: "Your parcel is on its way; it usually takes three days."}
+  for_agents: true
 complaint-received:
   zh: 您好，您的投诉已收到，30 分钟内会有专人联系您。
   en: We have received your complaint; somebody will contact you within 30 minutes.
+"""
+SURVEYS = """\
+csat:
+  title: {zh: 服务满意度, en: "How was our service?"}
+  purpose: 演示 / demo
+  owner: 前台
+  trigger: {on: resolved}
+  follow_up: {below: 3, team: complaints, priority: urgent}
+  platform:
+    wechat: {template_id: asked-1, data: {first: "{{ contact.name || 您好 }}", keyword1: "{{ conversation.id }}"}}
 """
 TEAMS = """\
 sla:
@@ -72,6 +92,7 @@ agents:
   xiaoming: {name: 小明, email: xiaoming@shop.example}
 templates: templates.yaml
 routes: routes.yaml
+surveys: surveys.yaml
 """
 
 
@@ -86,12 +107,16 @@ class World:
     wechat: WeChatPlatform
     tiktok: TikTokPlatform
     twilio: TwilioPlatform
+    aliyun: AliyunPlatform
     mail: MailSimulator
+    wecom: WeComPlatform
     http: aiohttp.ClientSession
     port: int
     folder: Path
     log: Path
+    program: HubProgram
     visitors: list[Visitor] = field(default_factory=list)
+    survey_page: str = ""
 
     @property
     def base(self) -> str:
@@ -105,6 +130,12 @@ class World:
             answer = await response.json(content_type=None)
             assert response.status < 300, f"{method} {path}: {response.status} {answer}"
             return answer
+
+    async def people(self) -> None:
+        """Let the people of the shop sign in at the console: agents, and somebody who may do everything."""
+        for name, role in PEOPLE.items():
+            made = await self.api("POST", "/people", {"id": name, "role": role})
+            await self.api("POST", "/session/password", {"token": made["token"], "password": PASSWORD})
 
     async def visitor(self) -> Visitor:
         """Let somebody open the chat page."""
@@ -126,10 +157,11 @@ class Visitor:
     acknowledged: set[str] = field(default_factory=set)
     reading: asyncio.Task[None] | None = None
 
-    async def write(self, text: str) -> str:
-        """Send a message and return its id."""
+    async def write(self, text: str, choice: str = "") -> str:
+        """Send a message, or the label of a choice that was pressed, and return its id."""
         name = secrets.token_hex(8)
-        await self.socket.send_str(json.dumps({"type": "message", "id": name, "text": text}))
+        frame = {"type": "message", "id": name, "text": text, **({"choice": choice} if choice else {})}
+        await self.socket.send_str(json.dumps(frame))
         return name
 
     async def read(self) -> None:
@@ -180,11 +212,21 @@ async def world() -> AsyncIterator[World]:
         twilio = TwilioPlatform(
             account, "demo-auth-token", f"{base}/hooks/shop-sms", numbers=(SHOP_NUMBER,), automatic=True
         )
+        secret_path = secrets.token_hex(16)
+        carrier = {"SMS_100000001": Approved("您好，客服回复：${content}，如有疑问请直接回复本短信。")}
+        aliyun = AliyunPlatform(
+            "demo-key-id", "demo-key-secret", f"{base}/hooks/sms-cn/{secret_path}", templates=carrier
+        )
         mail = await stack.enter_async_context(MailSimulator(MAILBOX, "demo-password"))
+        wecom_aes = secrets.token_hex(22)[:43]
+        wecom = WeComPlatform("wwdemo0123456789ab", 1000002, "demo-app-secret", "demopushtoken", wecom_aes)
         wechat_url = await stack.enter_async_context(served(wechat.app))
         tiktok_url = await stack.enter_async_context(served(tiktok.app))
         twilio.api_url = await stack.enter_async_context(served(twilio.app))
         twilio.store_url = await stack.enter_async_context(served(twilio.store))
+        aliyun_url = await stack.enter_async_context(served(aliyun.app))
+        wecom_url = await stack.enter_async_context(served(wecom.app))
+        wecom.hub_url = f"{base}/hooks/staff-desk"
         wechat.hub_url, tiktok.hub_url = f"{base}/hooks/shop-wechat", f"{base}/hooks/shop-tiktok"
         channels = {
             "shop-wechat": {
@@ -212,7 +254,25 @@ async def world() -> AsyncIterator[World]:
                 "from_number": SHOP_NUMBER,
                 "api_base": twilio.api_url,
             },
+            "sms-cn": {
+                "kind": "aliyun-sms",
+                "access_key_id": "demo-key-id",
+                "access_key_secret": "demo-key-secret",
+                "sign_name": "示例商城",
+                "secret_path": secret_path,
+                "reply_template": {"code": "SMS_100000001"},
+                "api_base": aliyun_url,
+            },
             "service-mail": {"kind": "email", "name": "示例商城", **mail.options()},
+            "staff-desk": {
+                "kind": "wecom-app",
+                "corp_id": "wwdemo0123456789ab",
+                "agent_id": 1000002,
+                "secret": "demo-app-secret",
+                "token": "demopushtoken",
+                "encoding_aes_key": wecom_aes,
+                "api_base": wecom_url,
+            },
             "site-chat": {"kind": "webchat", "allowed_origins": [base]},
         }
         settings = {
@@ -224,13 +284,16 @@ async def world() -> AsyncIterator[World]:
         }
         (folder / "routes.yaml").write_text(ROUTES, encoding="utf-8")
         (folder / "templates.yaml").write_text(TEMPLATES, encoding="utf-8")
+        (folder / "surveys.yaml").write_text(SURVEYS, encoding="utf-8")
         # JSON is YAML, so what the demo computes needs no YAML writer; what a person would write stays readable.
         computed = "\n".join(f"{key}: {json.dumps(part, ensure_ascii=False)}" for key, part in settings.items())
         (folder / "huiliu.yaml").write_text(f"{computed}\n{TEAMS}", encoding="utf-8")
         log = folder / "logs" / "hub.log"  # not beside the configuration, where the hub watches for changes
         log.parent.mkdir()
-        await stack.enter_async_context(hub_process(folder / "huiliu.yaml", log, http, base))
-        made = World(wechat, tiktok, twilio, mail, http, port, folder, log)
+        program = HubProgram(folder / "huiliu.yaml", log, http, base)
+        stack.push_async_callback(program.stop)
+        await program.start()
+        made = World(wechat, tiktok, twilio, aliyun, mail, wecom, http, port, folder, log, program)
         stack.push_async_callback(leave, made)
         yield made
 
@@ -243,31 +306,42 @@ async def leave(made: World) -> None:
             one.reading.cancel()
             await asyncio.gather(one.reading, return_exceptions=True)
     await made.wechat.close()
+    await made.wecom.close()
 
 
-@contextlib.asynccontextmanager
-async def hub_process(config: Path, log: Path, http: aiohttp.ClientSession, base: str) -> AsyncIterator[None]:
-    """Run `huiliu run` until the context ends. Raises `HubFailed`."""
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "hub", "-c", str(config), "run"),
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "PYTHONSAFEPATH": "1"},
-            start_new_session=True,
-        )
-    try:
-        await ready(process, log, http, base)
-        yield
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+@dataclass
+class HubProgram:
+    """`huiliu run` in a process of its own, which can be stopped and started again."""
+
+    config: Path
+    log: Path
+    http: aiohttp.ClientSession
+    base: str
+    process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it and wait until it is ready. Raises `HubFailed`."""
+        with self.log.open("ab") as output:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "hub", "-c", str(self.config), "run"),
+                stdout=output,
+                stderr=output,
+                env={**os.environ, "PYTHONSAFEPATH": "1"},
+                start_new_session=True,
+            )
+        await ready(self.process, self.log, self.http, self.base)
+
+    async def stop(self) -> None:
+        """Let it end, and end it if it does not."""
+        if self.process is None or self.process.returncode is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
 
 
 async def ready(process: asyncio.subprocess.Process, log: Path, http: aiohttp.ClientSession, base: str) -> None:

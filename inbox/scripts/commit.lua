@@ -91,8 +91,8 @@ for _, entry in ipairs(change.log or {}) do
   end
 end
 for _, step in ipairs(change.queue or {}) do
-  -- {queue, delivery, due}: only the head of a conversation's queue is due
-  if redis.call('RPUSH', base .. step[1], step[2]) == 1 then
+  -- {queue or '', delivery, due}: only the head of a queue is due
+  if step[1] == '' or redis.call('RPUSH', base .. step[1], step[2]) == 1 then
     redis.call('ZADD', base .. 'due', step[3], step[2])
   end
 end

@@ -1,0 +1,68 @@
+"""What a platform reports about our messages: before, twice, out of order, or long after."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Mapping
+
+from outbox.deliveries import Deliveries
+from outbox.records import NotNow
+
+log = logging.getLogger(__name__)
+
+
+class Receipts:
+    """Applies receipts to deliveries."""
+
+    def __init__(self, deliveries: Deliveries, counts: Counter[tuple[str, str]]) -> None:
+        self._deliveries = deliveries
+        self._counts = counts
+
+    async def apply(self, fields: Mapping[str, str]) -> None:
+        """Apply a receipt of the log. Raises `StoreError`."""
+        channel = fields.get("ch", "")
+        try:
+            await self._settle(fields)
+        except (LookupError, ValueError):
+            # About no delivery that we know: it stays in the log, and those behind it must not wait.
+            log.exception("a receipt of channel %s was left out", channel)
+            self._counts[channel, "receipt_left_out"] += 1
+
+    async def _doubted(self, fields: Mapping[str, str]) -> None:
+        """Settle what got no answer, if its platform gives back our own id: whoever reports on it has had it."""
+        channel, name, state = fields["ch"], fields["x"], fields["st"]
+        whole = name.partition(".")[0]
+        for known in (whole, whole.rpartition("-")[0]):
+            try:
+                delivery = await self._deliveries.load(known)
+            except (LookupError, ValueError):
+                continue
+            if (delivery.channel, delivery.state) != (channel, "uncertain"):
+                continue
+            if delivery.outbound_id(delivery.part, delivery.of) == name:
+                facts = {"external_id": name, "state": state, "error": fields.get("er", "")}
+                with contextlib.suppress(NotNow):  # a person or a query was faster
+                    await self._deliveries.arrived(delivery, int(fields["at"]), cause="receipt", **facts)
+                self._counts[channel, f"receipt_{state}"] += 1
+                return
+
+    async def _settle(self, fields: Mapping[str, str]) -> None:
+        channel, external_id, state, at = fields["ch"], fields["x"], fields["st"], int(fields["at"])
+        error = fields.get("er", "")
+        delivery_id = await self._deliveries.receipt(channel, external_id, state, at, error)
+        if delivery_id is None:
+            await self._doubted(fields)
+            return
+        delivery = await self._deliveries.load(delivery_id)
+        self._counts[channel, f"receipt_{state}"] += 1
+        known = delivery.external_ids
+        if delivery.round and external_id not in known:
+            # Of a message that a person has had sent again since: that it arrived after all ends the new one as well.
+            if state in ("delivered", "read"):
+                await self._deliveries.settle(delivery, state, at, cause="receipt")
+            return
+        # The last part of an answer speaks for all, but none may fail.
+        if not known or external_id == known[-1] or state == "failed":
+            await self._deliveries.settle(delivery, state, at, cause="receipt", error=error)

@@ -1,0 +1,231 @@
+"""What a person may ask for by law: everything that is kept of them, and that it goes, on a real hub."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from connectors.base import Media, Message, Notice
+from inbox import log as logbook
+from inbox.leases import Held
+from inbox.partitions import COUNT, key, parse_id, tag
+from inbox.store import Store
+from inbox.work import Actor
+from outbox.belongings import Searching
+from outbox.consent import Word
+from outbox.erasing import Eraser
+from outbox.letters import Letter
+from tests.dying import Died, Dying
+from tests.hubs import TOKEN, Stage, configuration, running, until, write
+
+CHANNELS = """
+  site-chat: {kind: webchat}
+  second-chat: {kind: webchat}
+"""
+MORE = """
+teams:
+  frontdesk: {name: 前台, members: [hanmeimei], assign: {strategy: manual}}
+  aftersales: {name: 售后组, members: [lilei], assign: {strategy: manual}}
+  complaints: {name: 投诉组, members: [lilei], assign: {strategy: manual}}
+agents:
+  lilei: {name: 李雷}
+  hanmeimei: {name: 韩梅梅}
+consent: {required: [campaign]}
+"""
+SECRETS = (
+    "王芳芳",
+    "visitor:wangfang",
+    "wangfang@example.com",
+    "我的身份证",
+    "私人备注",
+    "亲爱的",
+    "问卷来信",
+    "13800138000",
+)
+LEI = Actor("agent", "lilei", "李雷")
+FILE, SHARED = b"a photograph of the customer", b"the manual that everybody gets"
+
+
+@pytest.fixture
+async def stage(store_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    async with running(store_url, write(tmp_path, configuration(CHANNELS, more=MORE))) as made:
+        yield made
+
+
+async def said(stage: Stage, number: int, address: str, text: str, channel: str = "site-chat", **more: Any) -> Any:
+    """Let a customer write, and return the conversation once the message is in it."""
+    event = Message(f"x{number}", address, 1_795_000_000_000 + number, text, **more)
+    await stage.hub.recorder.record(channel, [event])
+
+    async def there() -> Any:
+        for one in await stage.conversations(q=quote(address)):
+            if any(each["text"] == text for each in await stage.messages(one["id"])):
+                return one
+        return None
+
+    return await until(there)
+
+
+async def everything(store: Store, folder: Path) -> str:
+    """Return all that the store and the folder of attachments hold, as one text."""
+    held: list[str] = []
+    commands = {
+        "string": ("GET",), "hash": ("HGETALL",), "list": ("LRANGE", 0, -1), "set": ("SMEMBERS",),
+        "zset": ("ZRANGE", 0, -1), "stream": ("XRANGE", "-", "+"),
+    }  # fmt: skip
+    client = await store.topology.admin()
+    names = [name.decode() async for name in client.scan_iter(count=1000)]
+    await client.aclose()
+    for name in names:
+        slot = name.partition("{")[2].partition("}")[0]
+        kind = await store.do(slot, "TYPE", name)
+        if kind != "none":
+            verb, *rest = commands[kind]
+            held.append(f"{name} {await store.do(slot, verb, name, *rest)!r}")
+    return "\n".join([*held, *await asyncio.to_thread(read, folder)])
+
+
+def read(folder: Path) -> list[str]:
+    """Return what all files of a folder hold."""
+    return [path.read_bytes().decode(errors="replace") for path in folder.rglob("*") if path.is_file()]
+
+
+async def settled(stage: Stage, contact: str) -> None:
+    """Wait until nothing that was owed to a contact is on its way."""
+
+    async def over() -> bool:
+        page = await stage.api("GET", f"/contacts/{contact}/timeline?limit=200")
+        states = [one["delivery"]["state"] for one in page["items"] if one["delivery"]]
+        return all(state in ("sent", "delivered", "read") for state in states)
+
+    await until(over)
+
+
+async def somebody(stage: Stage) -> tuple[str, str]:
+    """Let a person have had a lot to do with the shop, on two addresses; return the contact, and somebody else's."""
+    media = (Media("image/png", "王芳芳.png", data=FILE), Media("application/pdf", "manual.pdf", data=SHARED))
+    first = await said(stage, 1, "visitor:wangfang", "我的身份证号", name="王芳芳", media=media)
+    second = await said(stage, 2, "mailto:wangfang@example.com", "亲爱的客服", channel="second-chat", name="王芳芳")
+    other = await said(
+        stage, 3, "visitor:other", "别人的话", name="别人", media=(Media("application/pdf", "m", data=SHARED),)
+    )
+    contact = first["contact"]["id"]
+    await stage.api("POST", f"/contacts/{contact}/merge", {"with": second["contact"]["id"], "reason": "王芳芳 本人"})
+    await stage.api("POST", f"/conversations/{first['id']}/notes", {"text": "私人备注"})
+    await stage.api("POST", f"/conversations/{first['id']}/assign", {"team": "aftersales", "reason": "王芳芳要求"})
+    await stage.api("POST", f"/conversations/{first['id']}/replies", {"text": "亲爱的王芳芳，您好", "client_id": "r1"})
+    letter = Letter(
+        channel="site-chat", address="visitor:wangfang", key="k", lane="survey", text="问卷来信，13800138000"
+    )
+    await stage.hub.deliveries.owe_letter(letter, 1_795_000_000_000)
+    await stage.hub.consent.record("visitor:wangfang", Word("opted_out", 5, "word", "m1", "王芳芳", "我的身份证"))
+    await stage.hub.recorder.record(
+        "site-chat", [Notice("n1", "visitor:wangfang", 9, "enter", details={"wo": "王芳芳"})]
+    )
+    await stage.hub.recorder.shunt("site-chat", b"wangfang@example.com ???", "garbage", {}, 1)
+    await settled(stage, contact)
+    return contact, other["contact"]["id"]
+
+
+async def test_a_person_sees_everything(stage: Stage) -> None:
+    """The archive has who they are, what was said on all channels, what was sent, and their files."""
+    contact, _ = await somebody(stage)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with stage.http.get(f"{stage.base}/api/v1/contacts/{contact}/export", headers=headers) as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "application/zip"
+        archive = zipfile.ZipFile(io.BytesIO(await response.read()))
+    texts = {name: archive.read(name).decode(errors="replace") for name in archive.namelist()}
+    assert json.loads(texts["contact.json"])["addresses"] == ["visitor:wangfang", "mailto:wangfang@example.com"]
+    assert {one["text"] for one in json.loads(texts["messages.json"])} >= {"我的身份证号", "亲爱的客服", "私人备注"}
+    assert json.loads(texts["letters.json"])[0]["text"] == "问卷来信，13800138000"
+    assert json.loads(texts["contact.json"])["consent"][0]["state"] == "opted_out"
+    assert sorted(archive.read(name) for name in texts if name.startswith("attachments/")) == sorted([FILE, SHARED])
+    assert "别人的话" not in "".join(texts.values())
+
+
+async def test_a_person_is_erased(stage: Stage) -> None:
+    """No word, name, address or file of theirs is left anywhere, all counts are; twice is once; opt-outs hold."""
+    contact, other = await somebody(stage)
+    folder = stage.hub.attachments.root
+    before = await everything(stage.hub.store, folder)
+    assert all(secret in before for secret in (*SECRETS, FILE.decode()))
+    lengths = [await stage.hub.store.do(tag(one), "XLEN", key(one, "log")) for one in range(COUNT)]
+    places = await positions(stage.hub.store, contact)
+
+    would = await stage.api("POST", f"/contacts/{contact}/erase", {"dry_run": True, "reason": "asked by mail"})
+    assert (would["state"], would["dry_run"]) == ("would", True)
+    assert would["goes"]["addresses"] == 2
+    assert would["goes"]["files"] == 2
+    assert would["goes"]["shunted"] == 1
+    assert {one["what"] for one in would["stays"]} >= {"opt_outs", "conversations", "log_entries"}
+    still = await everything(stage.hub.store, folder)
+    assert all(secret in still for secret in SECRETS)
+
+    done = await stage.api("POST", f"/contacts/{contact}/erase", {"reason": "asked by mail"})
+    assert done["state"] == "erased"
+    assert done["goes"]["messages"] == would["goes"]["messages"]
+    after = await everything(stage.hub.store, folder)
+    assert [secret for secret in (*SECRETS, FILE.decode()) if secret in after] == []
+    assert SHARED.decode() in after
+    assert "别人的话" in after
+    assert await positions(stage.hub.store, contact, places)
+    grown = [await stage.hub.store.do(tag(one), "XLEN", key(one, "log")) for one in range(COUNT)]
+    assert all(now >= then for now, then in zip(grown, lengths, strict=True))
+
+    await stage.api("GET", f"/contacts/{contact}", status=404)
+    assert (await stage.api("POST", f"/contacts/{contact}/erase", {}))["state"] == "nothing"
+    assert (await stage.api("GET", f"/contacts/{other}"))["name"] == "别人"
+    [entry] = [one for one in (await stage.api("GET", "/audit"))["items"] if one["path"].endswith("/erase")][1:]
+    assert (entry["parts"], entry["values"]) == ({"id": contact}, {})
+    for one in await stage.conversations():
+        if one["contact"]["id"] == contact:
+            assert (one["contact"]["name"], one["contact"]["addresses"], one["status"]) == (None, [], "resolved")
+            assert one["messages"] >= 1
+            shown = await stage.messages(one["id"])
+            assert {each["text"] for each in shown} == {""}
+            assert any(each["type"] == "erased" for each in shown)
+
+    obstacle = await stage.hub.consent.obstacle("visitor:wangfang", "site-chat", "campaign")
+    assert obstacle is not None
+    assert obstacle.code == "opted_out"
+    again = await said(stage, 10, "visitor:wangfang", "我又来了")
+    assert again["contact"]["id"] != contact
+    assert [one["text"] for one in await stage.messages(again["id"]) if one["text"]] == ["我又来了"]
+
+
+async def positions(store: Store, contact: str, before: list[str] | None = None) -> list[str]:
+    """Return the positions of a contact's log; those of *before* are still the first of them."""
+    partition = parse_id(contact, "k").partition
+    found = [entry.id for entry in await logbook.read(store, partition, "0-0", 10_000)]
+    assert before is None or found[: len(before)] == before
+    return found
+
+
+async def test_an_erasure_that_dies_is_finished(stage: Stage) -> None:
+    """At whichever step the process dies, the owner of the partition goes on, and nothing of the person is left."""
+    hub = stage.hub
+    contact, _ = await somebody(stage)
+    for at in (4, 30, 60, 90, 120, 150):
+        dying = Dying(hub.store, at, heard=True)
+        searching = Searching(dying, hub.merging, hub.deliveries, hub.means.invitations, hub.campaigns)
+        parts = (hub.deliveries, hub.desk, hub.recorder, hub.attachments, hub.channels, hub.forgotten)
+        with contextlib.suppress(Died):
+            await Eraser(dying, searching, *parts, hub.now).erase(contact, LEI, "asked by mail")
+    searching = Searching(hub.store, hub.merging, hub.deliveries, hub.means.invitations, hub.campaigns)
+    later = Eraser(hub.store, searching, *parts, lambda: hub.now() + 120_000)
+    await later.turn(Held(parse_id(contact, "k").partition, "1"))
+    await stage.api("GET", f"/contacts/{contact}", status=404)
+    after = await everything(hub.store, hub.attachments.root)
+    assert [secret for secret in (*SECRETS, FILE.decode()) if secret in after] == []
+    obstacle = await hub.consent.obstacle("visitor:wangfang", "site-chat", "campaign")
+    assert obstacle is not None
