@@ -32,6 +32,9 @@ STORE_PAUSE = 0.2
 MARKING = 0.05
 """Seconds before its turn at which a message is marked as leaving."""
 
+FRESH = 1.0
+"""Seconds for which a mark proves that the partition is ours: less than it takes others to think a process dead."""
+
 
 @dataclass(slots=True)
 class Attempt:
@@ -128,11 +131,17 @@ class Sender:
         assert channel.connector is not None
         windowed = channel.capabilities.window is not None and carried.template is None
 
+        clock = asyncio.get_running_loop().time
+
         async def leaving() -> None:
-            await self._on_time(delivery, attempt, MARKING)
-            await self._deliveries.leave(held, delivery, self._now(), windowed=windowed, of=len(parts))
-            attempt.left = True
-            await self._on_time(delivery, attempt, 0.0)  # the store may have taken its time
+            marked = float("-inf")
+            while clock() - marked > FRESH:  # a process that was frozen in here may have been replaced meanwhile
+                await self._on_time(delivery, attempt, MARKING)
+                marked = clock()
+                takes = windowed and not attempt.left
+                await self._deliveries.leave(held, delivery, self._now(), windowed=takes, of=len(parts))
+                attempt.left = True
+                await self._on_time(delivery, attempt, 0.0)  # the store may have taken its time
 
         outbound = self._outbound(delivery, carried, parts, index, leaving)
         attempt.asked = True

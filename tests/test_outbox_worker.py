@@ -27,9 +27,11 @@ from connectors.base import (
     WindowClosed,
 )
 from inbox.channels import Channel
+from inbox.leases import Held
 from inbox.partitions import key, tag
 from inbox.store import Store
 from outbox.deliveries import SENDER_MS
+from outbox.records import Delivery
 from tests.backroom import LIMIT, WINDOW, Clock, Platform, Room, eventually, message, room
 
 ADDRESS = "tel:+8613800138000"
@@ -518,6 +520,29 @@ async def test_a_platforms_yes_settles_what_a_new_owner_had_to_doubt(inbox: Room
         gate.set()
         await inbox.state(delivery, "sent")
         assert [] == other.platform().sent
+
+
+async def test_who_was_replaced_while_frozen_sends_nothing_any_more(
+    inbox: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that froze between the mark and the request asks again whether the message is still its own."""
+    monkeypatch.setattr("outbox.sender.FRESH", 0.0)
+    leave, marks = inbox.deliveries.leave, []
+
+    async def frozen(held: Held, delivery: Delivery, now: int, *, windowed: bool, of: int = 1) -> None:
+        marks.append(held.epoch)
+        await leave(held, delivery, now, windowed=windowed, of=of)
+        async with room_of(inbox) as other, other.sending():
+            other.move(SENDER_MS / 1000 * 30)
+            await other.state(delivery, "uncertain")
+
+    monkeypatch.setattr(inbox.deliveries, "leave", frozen)
+    [one] = await inbox.conversations()
+    delivery = await inbox.state(await inbox.reply(one.id, "late"), "uncertain")
+    await inbox.worker.finish(LIMIT)
+
+    assert (2, []) == (len(marks), inbox.platform().sent)
+    assert "uncertain" == (await inbox.deliveries.load(delivery.id)).state
 
 
 @asynccontextmanager
