@@ -31,11 +31,11 @@ BEAT_SCRIPT = Script.load(SCRIPTS / "beat.lua")
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A partition that this worker owns; *epoch* is its fencing token. *inherited*: a dead owner left work behind."""
+    """A partition that *worker* owns; *epoch* is its fencing token."""
 
     partition: int
     epoch: str
-    inherited: bool = False
+    worker: str = ""
 
 
 class Fenced(Exception):
@@ -125,17 +125,14 @@ class Leases:
         replaced = owner.partition("#")[0] == self.worker.partition("#")[0] and owner != self.worker
         if owner and owner in self.living and not replaced and owner != self.worker:
             return
-        dead = int(owner not in {"", self.worker})
-        epoch, orphans = await self._store.run(
-            TAKE, tag(partition), [key(partition, "lease")], (owner, self.worker, dead)
-        )
+        epoch = await self._store.run(TAKE, tag(partition), [key(partition, "lease")], (owner, self.worker))
         if epoch:
-            held = self.held[partition] = Held(partition, str(epoch), inherited=bool(orphans))
+            held = self.held[partition] = Held(partition, str(epoch), self.worker)
             self._on_take(held)
 
     async def _give_up(self, partition: int) -> None:
         # In this order: if the store is away in between, the partition is given up once more in the next round.
-        await self._store.run(TAKE, tag(partition), [key(partition, "lease")], (self.worker, "", 0))
+        await self._store.run(TAKE, tag(partition), [key(partition, "lease")], (self.worker, ""))
         self._lose(partition)
 
     def _lose(self, partition: int) -> None:

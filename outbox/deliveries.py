@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,11 +171,16 @@ class Deliveries:
             requeue=True,
         )
 
-    async def reclaim(self, held: Held, now: int) -> None:
-        """Make due what the partition's former owner was sending. Raises `Fenced`, `StoreError`."""
-        arguments = (held.epoch, now, SENDER_MS)
-        if await self._store.run(RECLAIM, tag(held.partition), [key(held.partition, "due")], arguments) < 0:
+    async def reclaim(self, held: Held, now: int, living: Iterable[str]) -> int:
+        """Make due what workers that are not among the *living* were sending; return how many others still send.
+
+        Raises `Fenced`, `StoreError`.
+        """
+        arguments: list[Value] = [held.epoch, now, SENDER_MS, held.worker, *living]
+        others: int = await self._store.run(RECLAIM, tag(held.partition), [key(held.partition, "due")], arguments)
+        if others < 0:
             raise Fenced
+        return others
 
     async def claim(self, held: Held, name: str, now: int) -> tuple[Delivery, bool] | None:
         """Take a due delivery to send it; True = an earlier attempt may have left. None if it is no longer due.
@@ -183,7 +188,7 @@ class Deliveries:
         Raises `Fenced`, `StoreError`.
         """
         # Only for a claim whose answer was lost: a task that lives is not started again, a dead owner's is reclaimed.
-        arguments = (held.epoch, name, now, CLAIM_MS)
+        arguments = (held.epoch, name, now, CLAIM_MS, held.worker)
         reply = await self._store.run(CLAIM, tag(held.partition), [key(held.partition, "due")], arguments)
         match reply[0]:
             case "gone":

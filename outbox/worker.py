@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -61,7 +61,7 @@ STANDARD = Policy()
 
 
 class Worker:
-    """The outbox of one process. *policy* says how messages go out on a channel."""
+    """The outbox of one process. *policy* says how messages go out on a channel, *living* which workers are alive."""
 
     def __init__(  # a composition root passes what there is
         self,
@@ -75,6 +75,7 @@ class Worker:
         media_url: Callable[[Media], str],
         policy: Callable[[Channel], Policy],
         aside: Aside,
+        living: Callable[[], Iterable[str]],
         unsubscribe: Callable[[Delivery], str] = lambda _: "",
     ) -> None:
         self._wakes = wakes
@@ -87,6 +88,7 @@ class Worker:
         self._stopping = False
         self.counts: Counter[tuple[str, str]] = Counter()
         self._aside = aside
+        self._living = living
         self._sender = Sender(store, deliveries, placer, attachments, now, media_url, aside, unsubscribe)
         self._receipts = Receipts(deliveries, self.counts)
         self._undelivered = Undelivered(store, wakes, deliveries, now)
@@ -96,14 +98,13 @@ class Worker:
 
     async def follow(self, held: Held) -> None:
         """Send what is due in a partition, for ever; leave when the partition is lost."""
-        reclaim = held.inherited
+        others = True
         with self._wakes.listen(f"o{held.partition}") as news:
             while not self._stopping:
                 news.clear()
                 try:
-                    if reclaim:
-                        await self._deliveries.reclaim(held, self._now())
-                        reclaim = False
+                    if others:  # until what earlier owners had in hand has ended, or they have
+                        others = await self._deliveries.reclaim(held, self._now(), self._living()) > 0
                     wait = await self._look(held)
                 except Fenced:
                     return

@@ -179,6 +179,7 @@ class Parts:
             self.links.media,
             self._policy,
             aside,
+            lambda: self.readers.leases.living,
             self.links.leave,
         )
         self.dispatch = Dispatch(

@@ -175,6 +175,7 @@ class Room:
             lambda media: f"https://hub.example.com/files/{media.ref}",
             lambda _: self.policy,
             self.aside,
+            lambda: self.leases.living,
         )
         self.promises = Promises.of(loaded.settings)
         self.ticks = Ticks(self.store, self.wakes, lambda: self.promises, self.clock)

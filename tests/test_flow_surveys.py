@@ -209,7 +209,7 @@ async def again(one: Shop, conversation: str) -> None:
     """Let the readers handle the conversation's whole partition again, as after a crash before they were saved."""
     partition = parse_id(conversation, "c").partition
     entries = await logbook.read(one.stage.hub.store, partition, "0-0", 10_000)
-    held = Held(partition, "0", inherited=False)
+    held = Held(partition, "0")
     await one.stage.hub.surveys.handle(held, entries)
 
 

@@ -128,18 +128,20 @@ async def test_a_sender_that_died_is_replaced(inbox: Room, one: str, left: bool)
 
 
 async def test_a_new_owner_reclaims_what_the_dead_one_was_sending(inbox: Room, one: str) -> None:
-    """What the former owner had in hand is due at once; what the owner itself has in hand is not."""
+    """What a dead worker had in hand is due at once; what the owner or another living one has in hand is not."""
     delivery = await put(inbox, await inbox.reply(one, "yes"), "sending")
     held = inbox.held(ADDRESS)
-    await inbox.deliveries.reclaim(held, inbox.clock())
+    assert 0 == await inbox.deliveries.reclaim(held, inbox.clock(), [held.worker])
     assert [] == await due(inbox)
 
     await inbox.store.do(tag(held.partition), "HINCRBY", key(held.partition, "lease"), "epoch", 1)
-    new = Held(held.partition, str(int(held.epoch) + 1))
-    await inbox.deliveries.reclaim(new, inbox.clock())
+    new = Held(held.partition, str(int(held.epoch) + 1), "another#1")
+    assert 1 == await inbox.deliveries.reclaim(new, inbox.clock(), [held.worker, new.worker])
+    assert [] == await due(inbox)
+    assert 0 == await inbox.deliveries.reclaim(new, inbox.clock(), [new.worker])
     assert [delivery.place.key] == await due(inbox)
     with pytest.raises(Fenced):
-        await inbox.deliveries.reclaim(held, inbox.clock())
+        await inbox.deliveries.reclaim(held, inbox.clock(), [])
 
 
 async def test_whoever_lost_the_partition_sends_nothing(inbox: Room, one: str) -> None:

@@ -146,6 +146,7 @@ class Life:
             lambda media: media.ref,
             lambda _: PATIENT,
             inner.aside,
+            lambda: [self.held.worker],
         )
         self.task = asyncio.create_task(self.worker.follow(self.held))
 
@@ -158,7 +159,7 @@ class Life:
         await asyncio.gather(self.task, return_exceptions=True)
         name = key(self.held.partition, "lease")
         epoch = await self.room.store.do(tag(self.held.partition), "HINCRBY", name, "epoch", 1)
-        self.held = Held(self.held.partition, str(epoch), inherited=True)
+        self.held = Held(self.held.partition, str(epoch), f"owner-{epoch}")
         self.room.leases.held[self.held.partition] = self.held
         if self.left and not self.model.idempotent:
             self.model.state = "uncertain"

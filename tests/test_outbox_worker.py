@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,11 +28,12 @@ from connectors.base import (
     WindowClosed,
 )
 from inbox.channels import Channel
-from inbox.leases import Held
-from inbox.partitions import key, tag
+from inbox.leases import Held, wanted
+from inbox.partitions import key, shared_key, tag
 from inbox.store import Store
 from outbox.deliveries import SENDER_MS
 from outbox.records import Delivery
+from outbox.worker import LOOK
 from tests.backroom import LIMIT, WINDOW, Clock, Platform, Room, eventually, message, room
 
 ADDRESS = "tel:+8613800138000"
@@ -520,6 +522,35 @@ async def test_a_platforms_yes_settles_what_a_new_owner_had_to_doubt(inbox: Room
         gate.set()
         await inbox.state(delivery, "sent")
         assert [] == other.platform().sent
+
+
+async def test_what_a_worker_was_sending_when_it_died_does_not_wait_for_its_claim(inbox: Room) -> None:
+    """Also if that worker had given the partition up before it died, as it does when another one joins."""
+    stuck: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
+
+    async def hang(message_: Outbound) -> Sent:
+        return await stuck
+
+    inbox.platform().script.append(hang)
+    [one] = await inbox.conversations()
+    delivery = await inbox.reply(one.id, "yes")
+    await reached(inbox.platform(), 1)
+    newcomer = next(
+        name
+        for name in (f"newcomer-{number}" for number in itertools.count())
+        if delivery.place.partition in wanted(f"{name}#1000", [f"{name}#1000", inbox.leases.worker])
+    )
+    other = Room(inbox.store, inbox.folder, newcomer, Clock(1000))
+    for leases in (other.leases, inbox.leases, other.leases):
+        await leases.turn()
+    async with other.sending():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2 * LOOK):
+                await other.state(delivery, "uncertain")
+        await inbox.store.do("hub", "ZADD", shared_key("hub", "workers"), 1, inbox.leases.worker)
+        await other.leases.turn()
+        await other.state(delivery, "uncertain")
+    stuck.cancel()
 
 
 async def test_who_was_replaced_while_frozen_sends_nothing_any_more(

@@ -1,5 +1,5 @@
 -- Take one due delivery to send it.
--- KEYS: due set. ARGV: epoch, delivery key, now, milliseconds the sender may take.
+-- KEYS: due set. ARGV: epoch, delivery key, now, milliseconds the sender may take, the worker that sends.
 -- Returns {'ok', fields…}, {'crashed', fields…} if an earlier attempt may have left, {'gone'} or {'fenced'}.
 local base = string.sub(KEYS[1], 1, -4)
 if redis.call('HGET', base .. 'lease', 'epoch') ~= ARGV[1] then
@@ -18,7 +18,7 @@ if state[1] == 'sending' and state[2] == '1' then
 else
   redis.call('HSET', key, 'state', 'sending', 'left', '0')
 end
-redis.call('HSET', key, 'epoch', ARGV[1])
+redis.call('HSET', key, 'worker', ARGV[5])
 redis.call('HINCRBY', key, 'attempts', 1)
 local result = {verdict}
 for _, value in ipairs(redis.call('HGETALL', key)) do
