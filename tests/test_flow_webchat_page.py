@@ -171,7 +171,7 @@ async def test_reload_shows_the_same_conversation(browser: Any, stage: Stage) ->
         await stage.say(visitor, "two", id="d1")
         await page.wait_for_selector(".shop >> text=two")
         await write(page, "three")
-        await address(stage, 2)
+        await page.wait_for_selector(".own[data-state=sent] >> text=three")  # else it is rightly sent again
         await stage.until(lambda: len(stage.receipts) == 1)
         await page.reload()
         await page.wait_for_selector(".own >> text=three")
