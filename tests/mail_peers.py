@@ -232,6 +232,11 @@ class Dovecot:
             else:
                 path.unlink()
 
+    def all_seen(self, user: str, count: int) -> bool:
+        """Tell whether *count* mails in the inbox of *user* are marked as seen, and Dovecot is done with writing it."""
+        folder = self.folder(user)
+        return len([*(folder / "cur").glob("*S")]) == count and not [*folder.glob("dovecot-uidlist.*")]
+
     def _give(self, top: Path) -> None:
         for path in (
             top,

@@ -331,11 +331,11 @@ async def test_a_stop_answers_what_is_under_way(stage: Stage) -> None:
 )
 async def test_a_silent_client_is_let_go(monkeypatch: pytest.MonkeyPatch, sent: bytes, status: Sequence[int]) -> None:
     """A connection on which nothing comes is closed, in the middle of a call with 408."""
-    monkeypatch.setattr(doorway, "SLOWEST_BODY", 0.05)
+    monkeypatch.setattr(doorway, "SLOWEST_BODY", 0.3)
     async with running(Stage()) as stage:
         assert stage.lobby is not None
         stage.gate.set()
-        stage.lobby.keepalive = 0.05
+        stage.lobby.keepalive = 0.3
         assert status == statuses(await stage.talk(sent))
 
 

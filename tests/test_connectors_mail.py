@@ -26,7 +26,7 @@ from tests.mail_peers import make_certificate
 
 ADDRESS = "service@example.com"
 PASSWORD = "mailbox-password"
-QUICK = Timing(answer=2.0, probe=0.5, poll=0.05, first=0.01, longest=0.05, refused=0.1)
+QUICK = Timing(answer=20.0, probe=0.5, poll=0.05, first=0.01, longest=0.05, refused=0.1)
 LIMIT = 90.0
 
 
@@ -156,7 +156,7 @@ async def test_server_without_idle(provider: MailSimulator) -> None:
 
 async def test_mail_that_comes_between_search_and_idle(provider: MailSimulator) -> None:
     """A mail announced during another command is not overlooked until the next round."""
-    patient = Timing(answer=2.0, probe=60.0, first=0.01)
+    patient = Timing(answer=20.0, probe=60.0, first=0.01)
     mail = channel(provider)
     mail._timing = patient
     async with listening(mail) as store:
@@ -266,7 +266,7 @@ async def test_silent_server_is_left(provider: MailSimulator) -> None:
         await provider.deliver(letter(2))
         await store.count(2)
 
-    assert noticed < 1.5
+    assert noticed < 10  # of 40 that a probe takes by itself
     assert "" == mail.trouble or "answer" in mail.trouble
 
 

@@ -12,6 +12,8 @@ from connectors.mail_charset import codec, decode, decode_words, unbase64
 
 SIMPLE = "您好，我要退货，订单号是20261120。"
 COMPLEX = "您好，請問這個商品什麼時候可以出貨？謝謝"
+HAN = st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5, exclude_characters="掳聽脳路")
+"""All but four whose GBK bytes are UTF-8 by chance: a text of nothing else cannot be told apart."""
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def test_any_bytes_become_clean_text(data: bytes, label: str) -> None:
     assert not set(text) & {"\x00", "\x1b", "\x7f", "\r"}
 
 
-@given(st.text(alphabet=st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5), min_size=6, max_size=60))
+@given(st.text(alphabet=HAN, min_size=6, max_size=60))
 def test_any_chinese_survives_its_own_label(text: str) -> None:
     """GBK text labelled GB2312 is never taken for UTF-8, and UTF-8 labelled as such is never taken for GBK."""
     assert text == decode(text.encode("gb18030"), "gb2312")

@@ -228,7 +228,7 @@ async def test_half_open_connection_is_noticed(dovecot: Dovecot, shop: str) -> N
         await intake.count(2)
     usual = Timing()
 
-    assert noticed <= timing.probe + 2 * timing.answer + 2.0  # the machine may be busy
+    assert noticed <= timing.probe + 2 * timing.answer + 10.0  # the machine may be busy
     assert usual.probe + 2 * usual.answer <= 60
 
 
@@ -240,6 +240,7 @@ async def test_new_uidvalidity_loses_and_repeats_nothing(dovecot: Dovecot, shop:
             dovecot.deliver(shop, letter(number))
         await intake.count(5)
         before = list(memory._values.values())
+        await until(lambda: dovecot.all_seen(shop, 5))  # else it writes down once more what is thrown away here
         dovecot.forget_index(shop)
         # Maildir file times are the dates of arrival; they survive. The new validity differs by the second.
         await asyncio.sleep(1.1)
@@ -289,7 +290,7 @@ async def test_trouble_is_named(dovecot: Dovecot, shop: str, changes: dict[str, 
     """What keeps a mailbox from being read is said without secrets, and connecting is not repeated in a rush."""
     async with Proxy(dovecot.port) as proxy:
         chosen = options(shop, **{"port": proxy.port, **changes})
-        async with listening(chosen, InMemory(), Timing(answer=3.0)) as intake:
+        async with listening(chosen, InMemory(), Timing(answer=3.0, first=30.0)) as intake:
             await until(lambda: bool(intake.mail.trouble))
             await asyncio.sleep(0.4)
 

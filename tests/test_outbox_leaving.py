@@ -252,7 +252,7 @@ async def test_mails_name_the_ways_to_leave() -> None:
 async def test_a_survey_by_mail_can_be_unsubscribed_by_mail(store_url: str, tmp_path: Path) -> None:
     """A mail of a survey carries the token; a mail with it in the subject ends surveys and bulk sends, not answers."""
     async with MailSimulator("service@shop.example", "secret-of-the-box") as provider:
-        channel = f"  service-mail: {{kind: email, {yaml_of(provider.options())}}}"
+        channel = f"  service-mail: {{kind: email, {yaml_of({**provider.options(), 'backfill': '1d'})}}}"
         more = TEAMS + "consent: {required: []}\n"
         text = configuration(channel, public_url="https://hub.example.com", more=more)
         async with running(store_url, write(tmp_path, text)) as stage:

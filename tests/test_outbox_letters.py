@@ -97,7 +97,7 @@ async def test_letters_and_a_conversation_do_not_wait_for_each_other(inbox: Room
 @pytest.mark.parametrize(("ordered", "texts"), [(True, []), (False, ["1", "2"])])
 async def test_order_is_kept_where_it_is_asked_for(inbox: Room, ordered: bool, texts: list[str]) -> None:
     """While the first of several is deferred, later ones wait if they are ordered, and only then."""
-    inbox.platform().script.append(Unreachable("away"))
+    inbox.platform().script.append(Throttled("slowly", retry_after=5))
     first = await owe(inbox, "0", ordered=ordered)
     await inbox.state(first, "deferred")
     others = [await owe(inbox, f"{number}", ordered=ordered) for number in (1, 2)]

@@ -84,7 +84,7 @@ async def test_lanes_hold_over_processes(store_url: str, tmp_path: Path) -> None
             let_in.append(name)
             gate.leave()
 
-        channel = Channel("shop", "scripted", rate=20.0)
+        channel = Channel("shop", "scripted", rate=5.0)
         bulk, agents = (Gate(inbox.store, channel, 1, start) for _ in range(2))
         held = Held(0, "1")
         for number in range(30):
@@ -221,13 +221,13 @@ async def test_other_processes_learn_that_a_channel_rests(store_url: str, tmp_pa
 
 async def test_a_send_has_a_time_limit(store_url: str, tmp_path: Path) -> None:
     """What a platform does not take in time is uncertain if it had left, and else tried again."""
-    async with shop(store_url, tmp_path, Policy(timeout=0.05)) as inbox:
+    async with shop(store_url, tmp_path, Policy(timeout=0.5)) as inbox:
 
         async def hang(_: Outbound) -> Sent:
             await asyncio.Event().wait()
             raise AssertionError
 
-        inbox.platform().script.append(hang)
+        inbox.platform().script.extend([hang] * 5)  # a store that is slower than that has it tried again
         [delivery] = await owe(inbox, letter(1))
         assert "longer than" in (await inbox.state(delivery, "uncertain")).error
 

@@ -33,6 +33,7 @@ from inbox.partitions import key, shared_key, tag
 from inbox.store import Store
 from outbox.deliveries import SENDER_MS
 from outbox.records import Delivery
+from outbox.retries import Policy, Schedule
 from outbox.worker import LOOK
 from tests.backroom import LIMIT, WINDOW, Clock, Platform, Room, eventually, message, room
 
@@ -133,6 +134,7 @@ OUTCOMES = [
 @pytest.mark.parametrize(("error", "state"), OUTCOMES)
 async def test_outcomes(inbox: Room, error: Exception, state: str) -> None:
     """What a send raises says what becomes of the delivery, with the reason for people; nothing is tried at once."""
+    inbox.policy = Policy(general=Schedule(first=60_000))
     inbox.platform().script.append(error)
     assert state == await answer(inbox)
 
@@ -156,7 +158,7 @@ async def test_a_platforms_own_wait_is_kept(inbox: Room) -> None:
     inbox.platform().script.append(Throttled("slowly", retry_after=30))
     delivery = await inbox.state(await inbox.reply(one.id, "yes"), "deferred")
 
-    assert 29_000 < delivery.due - inbox.clock() <= 31_000
+    assert 30_000 <= delivery.due - delivery.changed <= 31_000
     inbox.move(28)
     assert ([], True) == (inbox.platform().texts, delivery.due > inbox.clock())
     inbox.move(4)
@@ -413,7 +415,7 @@ async def test_the_rate_holds_over_two_workers(store_url: str, tmp_path: Path, r
     assert two.platform().at
     worst = max(sum(start <= other < start + 1 for other in arrivals) for start in arrivals)
     assert worst <= rate * 1.05 + 1 + rate * late  # what a busy machine delayed arrives with what is on time
-    assert arrivals[-1] - arrivals[0] < count / rate * 1.5 + 1
+    assert arrivals[-1] - arrivals[0] < count / rate * 1.5 + 1 + 2 * late
 
 
 async def test_every_part_counts_for_the_rate(store_url: str, tmp_path: Path) -> None:
@@ -422,7 +424,7 @@ async def test_every_part_counts_for_the_rate(store_url: str, tmp_path: Path) ->
         await answer(inbox, LONG)
         at = inbox.platform().at
         assert 3 == len(at)
-        assert at[2] - at[0] > 0.08
+        assert at[2] - at[0] > 1 / 20  # of two turns; the answer about the first may have come late
 
 
 async def test_a_channel_that_is_down_keeps_its_answers(inbox: Room) -> None:
