@@ -34,6 +34,7 @@ from config.settings import Settings
 from connectors import registry
 from connectors import webhook as webhook_posting
 from connectors.base import Capabilities, Event, Kit, WebhookCall
+from connectors.calls import Announcing
 from connectors.ingress import Ingress, Unavailable, rebuilt
 from inbox.api import Api, Token, Tokens
 from inbox.channels import Channel
@@ -121,7 +122,7 @@ class Hub(Parts):
         """Open everything and listen. Raises `StoreError`, OSError."""
         self.http = aiohttp.ClientSession(
             # Each channel has a limit of its own; a common one would let a platform that hangs stop the others.
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=Announcing(limit=0),
             auto_decompress=True,
             cookie_jar=aiohttp.DummyCookieJar(),
         )

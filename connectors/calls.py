@@ -5,17 +5,42 @@ from __future__ import annotations
 import email.utils
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import msgspec
+from aiohttp.connector import Connection
 from yarl import URL
 
 from connectors.base import BadOptions, Rejected, Throttled, Uncertain, Unreachable
 
 DEFAULT_TIMEOUT = 15.0
 MAX_ANSWER = 32 << 20
+
+
+LEAVING: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("leaving", default=None)
+"""What the request that is being made in this task announces itself by."""
+
+
+class Announcing(aiohttp.TCPConnector):
+    """Has a request announced (`call`, *leaving*) when its connection is there, and nothing is left but to write it.
+
+    A connection may take seconds to come; a message that is marked before it does would be in doubt if it never comes.
+    """
+
+    async def connect(self, *arguments: Any, **more: Any) -> Connection:
+        """Return a connection to write to; raises what aiohttp does, and what the announcement does."""
+        connection = await super().connect(*arguments, **more)
+        leaving = LEAVING.get()
+        if leaving is not None:
+            try:
+                await leaving()
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +73,8 @@ async def call(
 ) -> Reply:
     """Make one request and return the platform's reply.
 
-    *leaving* is awaited directly before the request. *repeatable* says that doing it twice does no
+    *leaving* is awaited directly before the request: where the session has an `Announcing` connector when it is
+    connected, else before. *repeatable* says that doing it twice does no
     harm (reads, token fetches): then a lost answer is `Unreachable` instead of `Uncertain`.
     Statuses in *see* are returned instead of raised. Redirects are not followed.
 
@@ -57,8 +83,10 @@ async def call(
     other 5xx after the request left). No URL, header or body appears in any message.
     """
     lost = Unreachable if repeatable else Uncertain
-    if leaving is not None:
+    if leaving is not None and not isinstance(http.connector, Announcing):
         await leaving()
+        leaving = None
+    announced = LEAVING.set(leaving)
     try:
         async with http.request(
             method, url, allow_redirects=False, timeout=aiohttp.ClientTimeout(total=timeout, connect=timeout), **request
@@ -71,6 +99,8 @@ async def call(
         raise lost(f"the platform gave no answer within {timeout:g} s") from None
     except (aiohttp.ClientError, OSError) as error:
         raise lost(f"the connection to the platform broke ({type(error).__name__})") from None
+    finally:
+        LEAVING.reset(announced)
     if reply.status in see or reply.status < 300:
         return reply
     raise failure(reply, lost)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,19 @@ class Attachments:
         except FileNotFoundError:
             raise NoAttachment(digest) from None
 
-    async def remove(self, digest: str) -> None:
-        """Remove the file with that hash, if it is there. Raises `NoAttachment` if *digest* is no SHA-256, OSError."""
-        await asyncio.to_thread(self.path(digest).unlink, missing_ok=True)
+    async def kept_at(self, digest: str) -> int:
+        """Return when the file with that hash was last kept by anybody, 0 if it is not there.
+
+        Raises `NoAttachment` if *digest* is no SHA-256, OSError.
+        """
+        return await asyncio.to_thread(_stamp, self.path(digest))
+
+    async def remove(self, digest: str, kept_at: int) -> bool:
+        """Remove the file with that hash unless somebody has kept it anew since *kept_at*; tell whether it is gone.
+
+        Raises `NoAttachment` if *digest* is no SHA-256, OSError.
+        """
+        return await asyncio.to_thread(_remove, self.path(digest), kept_at)
 
     def path(self, digest: str) -> Path:
         """Return where a file lies. Raises `NoAttachment` if *digest* is no SHA-256."""
@@ -56,7 +67,8 @@ class Attachments:
     def _save(self, data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()
         path = self.path(digest)
-        if path.exists():
+        with suppress(FileNotFoundError):
+            os.utime(path)  # whoever erases sees that somebody needs it again
             return digest
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
@@ -71,3 +83,17 @@ class Attachments:
         draft.rename(path)
         settle(path.parent)
         return digest
+
+
+def _remove(path: Path, kept_at: int) -> bool:
+    if _stamp(path) not in (0, kept_at):
+        return False
+    path.unlink(missing_ok=True)
+    return True
+
+
+def _stamp(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

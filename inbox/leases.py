@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,19 +88,24 @@ class Leases:
         last, self._beaten = self._beaten, clock()
         if last and self._beaten - last > DEAD_AFTER:
             # The store was away, or we were: the others could not beat either, and are not dead for that.
+            await self._look(sorted(self.held))
             return
         self.living = [name for name in living if not self._outdated(name, living)]
         mine = wanted(self.worker, self.living)
         for partition in sorted(set(self.held) - mine):
             await self._give_up(partition)
         # What is held is looked at too: somebody may have taken us for dead and given it back to nobody since.
-        leases = await self._store.each([(tag(p), ("HMGET", key(p, "lease"), "owner", "epoch")) for p in sorted(mine)])
-        for partition, (owner, epoch) in zip(sorted(mine), leases, strict=True):
+        owners = await self._look(sorted(mine))
+        await asyncio.gather(*(self._take(p, owner) for p, owner in owners.items() if p not in self.held))
+
+    async def _look(self, partitions: Sequence[int]) -> dict[int, str]:
+        """Return the owners of *partitions* ("" = nobody), and drop those of ours that we have lost."""
+        leases = await self._store.each([(tag(p), ("HMGET", key(p, "lease"), "owner", "epoch")) for p in partitions])
+        for partition, (owner, epoch) in zip(partitions, leases, strict=True):
             held = self.held.get(partition)
             if held is not None and (owner, epoch) != (self.worker, held.epoch):
                 self._lose(partition)
-        missing = [(p, owner) for p, (owner, _) in zip(sorted(mine), leases, strict=True) if p not in self.held]
-        await asyncio.gather(*(self._take(partition, owner or "") for partition, owner in missing))
+        return {partition: owner or "" for partition, (owner, _) in zip(partitions, leases, strict=True)}
 
     async def check(self, partition: int) -> None:
         """Drop a partition that somebody else has taken."""

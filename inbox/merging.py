@@ -168,10 +168,9 @@ class Merging:
         try:
             root, fields = await contacts.resolve(self._store, contact_id)
             owner = await contacts.owner_of(self._store, address)
-            if not owner:
-                await contacts.reach(self._store, root, actor, [address], self._now())
-                return
-            if owner == root:
+            if not owner or owner == root:
+                if address not in contacts.addresses_of(fields):  # also what a process that died has left half done
+                    await contacts.reach(self._store, root, actor, [address], self._now())
                 return
             other = await contacts.load(self._store, owner)
             if await self._kept_apart((root, fields), (owner, other)):

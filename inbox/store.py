@@ -175,6 +175,7 @@ class Link:
     async def _read(self, reader: asyncio.StreamReader) -> None:
         parser = hiredis.Reader(encoding="utf-8", errors="surrogateescape")
         waiting, batches = self._waiting, self._batches
+        demoted = False
         while True:
             data = await reader.read(1 << 18)
             if not data:
@@ -191,8 +192,11 @@ class Link:
                     continue
                 if isinstance(reply, hiredis.ReplyError):
                     future.set_exception(Refused(str(reply)))
+                    demoted = demoted or str(reply).startswith("READONLY")
                 else:
                     future.set_result(reply)
+            if demoted:
+                return  # somebody else is the primary now; whoever connects anew asks who it is
             if self._pending:
                 self._flush()
 

@@ -10,6 +10,7 @@ import msgspec
 
 from connectors.base import Rejected
 from inbox.conversations import Change, Conflict, commit, load
+from inbox.course import WROTE, extended
 from inbox.leases import Held
 from inbox.log import Entry
 from inbox.partitions import parse_id
@@ -185,12 +186,18 @@ class Aside:
             why=why,
         )
 
-    async def answered(self, delivery: Delivery) -> None:
-        """Note that a person's answer, which was to leave later, is out: the customer waits no more."""
+    async def answered(self, delivery: Delivery, seen: int) -> None:
+        """Note that a person's answer, which was to leave later, is out: the customer waits no more.
+
+        Unless they have written since *seen*, the time of their last message when it was sent: they wait for the next.
+        """
         for _ in range(TRIES):
             conversation = await load(self._store, delivery.conversation)
             place = conversation.place
             values = answered(conversation, self._now())
+            if conversation.last_inbound_at > seen:
+                values |= {"status": conversation.status}
+                values |= {"course": extended(values.get("course", conversation.course), WROTE, self._now())}
             try:
                 await commit(self._store, place.partition, Change(place.key, conversation.version, set=values))
             except Conflict:

@@ -113,6 +113,8 @@ class Consent:
         Raises `StoreError`.
         """
         partition = partition_of(address)
+        seconds, micro = await self._store.do(tag(partition), "TIME")  # the clock that stamps what they write
+        word = msgspec.structs.replace(word, at=min(word.at, int(seconds) * 1000 + int(micro) // 1000))
         packed = msgspec.json.encode(word).decode()
         entry = ("t", logbook.CONSENT, "a", address, "at", str(word.at), "b", packed)
         arguments = (f"a:{address}", word.field, packed, word.at, *entry)

@@ -296,6 +296,7 @@ class Deliveries:
             "due": due,
             "ask": ask,
             "expect": expect,
+            "seen": delivery.log if expect == "uncertain" else None,
             "drop": drop or None,
             "final": final or None,
             "force": force or None,

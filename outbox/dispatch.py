@@ -129,10 +129,7 @@ class Dispatch:
                 return
         left_out = [word for name, count in audience.left_out.items() for word in (f"n:x:{name}", count)]
         facts = ("total", len(audience.rows), "next", 0, "at", self._now(), *left_out)
-        try:
-            await self._campaigns.turn(campaign.id, "running", self._now(), former=("preparing",), facts=facts)
-        except NotThen:
-            log.debug("a bulk send was stopped before it began")
+        await self._campaigns.own(held, campaign, "begin", self._now(), "why", "", *facts)
 
     async def _batch(self, held: Held, campaign: Campaign) -> int:
         """Send some rows off; return when the next is due. Raises `Fenced`, `StoreError`."""

@@ -168,7 +168,8 @@ class Eraser:
                 mine = {one.id: blanked(one, stand_in) for one in found.entries if one.partition == partition}
                 await rewriting.rewrite(self._store, partition, mine)
             await self._conversations(found, stand_in, order)
-            await self._files(files)
+            if not await self._files(files):
+                continue
             await forget(self._store, [one.id for one in found.conversations], self._now())
             if await self._person(found, order):
                 await self._compact(found)
@@ -258,20 +259,28 @@ class Eraser:
             await self._store.do(tag(partition), "DEL", key(partition, f"f:{position}"))
         return own
 
-    async def _files(self, own: set[str]) -> None:
-        """Remove the files that nobody else's message needs."""
+    async def _files(self, own: set[str]) -> bool:
+        """Remove the files that nobody else's message needs; False if somebody has just kept one of them anew."""
         if not own:
-            return
+            return True
+        kept = {sha: await self._attachments.kept_at(sha) for sha in own}
         lonely = own - await rewriting.mentioned(self._store, own)
-        for sha in lonely:
-            await self._attachments.remove(sha)
+        gone = [await self._attachments.remove(sha, kept[sha]) for sha in lonely]
+        if not all(gone):
+            return False
         known = await self._store.do("files", "HGETALL", shared_key("files", "known"))
         for name, packed in zip(known[::2], known[1::2], strict=True):
             if msgspec.json.decode(packed, type=Media).ref.removeprefix("sha256:") in lonely:
                 await self._store.do("files", "HDEL", shared_key("files", "known"), name)
+        return True
 
     async def _person(self, found: Belongings, order: Order) -> bool:
         """Remove addresses and contacts; False if somebody has changed the contact meanwhile."""
+        for address, record in found.records.items():
+            partition = partition_of(address)
+            placed = await self._store.do(tag(partition), "HGET", key(partition, f"a:{address}"), "placed")
+            if (placed or "") != record.get("placed", ""):
+                return False  # they have written meanwhile: that goes, too
         for channel in self._channels:
             connector: object = channel.connector
             for address in found.records:

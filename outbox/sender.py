@@ -81,7 +81,8 @@ class Sender:
         Raises what a send raises, and `Stopped` if something else becomes of it.
         """
         carried = await material(self._store, delivery, channel)
-        parts = await self._aside.admit(delivery, carried)
+        out = delivery.part >= delivery.of  # by a process that died before it said so: nobody can refuse it any more
+        parts: Sequence[Part] = () if out else await self._aside.admit(delivery, carried)
         external_ids = list(delivery.external_ids)
         for external_id in external_ids:
             await self._own(delivery, channel, external_id)  # the process before may have died before it did
@@ -112,7 +113,7 @@ class Sender:
     async def _told(self, delivery: Delivery, conversation: conversations.Conversation, sent: Sent) -> None:
         """Note what follows for the conversation when all parts are out."""
         if delivery.answers:
-            await surely(partial(self._aside.answered, delivery))
+            await surely(partial(self._aside.answered, delivery, conversation.last_inbound_at))
             conversation = await conversations.load(self._store, conversation.id)
         if delivery.channel == conversation.channel and sent.handle and sent.handle != conversation.handle:
             await self._follow_thread(conversation, sent.handle)

@@ -98,16 +98,18 @@ class Assigner:
         over: bool = False,
         by_hub: bool = False,
         calm: bool = False,
+        at: int = 0,
     ) -> None:
         """Count a conversation as *agent*'s ("" = nobody's), and give the room that this makes to those who wait.
 
         *left* is a team whose queue it may stand in. *over*: it is resolved, and its wait is forgotten. *by_hub*: it
         goes on at once if the agent has gone offline meanwhile. *calm*: a log that is read again undoes no hand-off
-        of its team that is under way. Raises `StoreError`.
+        of its team that is under way. *at* is when they got it, if that was before now. Raises `StoreError`.
         """
         crew = self._roster().crews.get(conversation.team) or Crew(conversation.team, "manual")
         ask = {
             "now": self._now(),
+            "since": at or self._now(),
             "id": conversation.id,
             "agent": agent,
             "from": left or conversation.team,

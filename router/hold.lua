@@ -1,7 +1,7 @@
 -- Say who has a conversation now: an agent, or nobody; it waits no longer.
--- ARGV: a msgpack map: now, id, agent ('' = nobody), from (a team whose queue it may stand in), ask (what it asks for,
--- see router/assignment.py), silent and sticky (ms, 0 = never), over (true: it is resolved, and what it asked for is
--- forgotten), hub (true: the hub gave it), calm (true: a hand-off within its team goes on).
+-- ARGV: a msgpack map: now, id, agent ('' = nobody), since (when they got it), from (a team whose queue it may stand
+-- in), ask (what it asks for, see router/assignment.py), silent and sticky (ms, 0 = never), over (true: it is resolved,
+-- and what it asked for is forgotten), hub (true: the hub gave it), calm (true: a hand-off within its team goes on).
 -- Returns the agent who had it before ('' = nobody).
 local ask = cmsgpack.unpack(ARGV[1])
 local before = redis.call('HGET', key('of'), ask.id) or ''
@@ -25,7 +25,7 @@ if before ~= ask.agent then
   end
   if ask.agent ~= '' then
     wanted.s = wanted.s or ask.ask.s
-    give(ask.id, ask.agent, wanted, ask.now, ask.silent)
+    give(ask.id, ask.agent, wanted, ask.since, ask.silent)
     attach(wanted, ask.agent, ask.now, ask.sticky)
     note(ask.id, ask.agent, wanted, ask.now, 'people')
   end

@@ -340,7 +340,9 @@ class Router:
             await self._assigner.hold(conversation, "", left=waiting_for, over=True)
         elif conversation.agent:
             by_hub = msgspec.json.decode(entry.fields["au"], type=Actor).kind == HUB.kind
-            await self._assigner.hold(conversation, conversation.agent, left=waiting_for, by_hub=by_hub)
+            await self._assigner.hold(
+                conversation, conversation.agent, left=waiting_for, by_hub=by_hub, at=int(entry.fields["at"])
+            )
         elif conversation.status == "snoozed":
             await self._assigner.hold(conversation, "", left=waiting_for)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import json
 import zipfile
@@ -16,6 +17,7 @@ import pytest
 
 from connectors.base import Media, Message, Notice
 from inbox import log as logbook
+from inbox import rewriting
 from inbox.leases import Held
 from inbox.partitions import COUNT, key, parse_id, tag
 from inbox.store import Store
@@ -229,3 +231,40 @@ async def test_an_erasure_that_dies_is_finished(stage: Stage) -> None:
     assert [secret for secret in (*SECRETS, FILE.decode()) if secret in after] == []
     obstacle = await hub.consent.obstacle("visitor:wangfang", "site-chat", "campaign")
     assert obstacle is not None
+
+
+async def test_who_writes_while_they_are_erased_is_erased_with_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes in after the logs were read does not survive an erasure that says it is done."""
+    contact = (await said(stage, 1, "visitor:wangfang", "我的身份证号", name="王芳芳"))["contact"]["id"]
+    rewrite = rewriting.rewrite
+
+    async def meanwhile(*parts: Any) -> None:
+        await rewrite(*parts)
+        monkeypatch.setattr(rewriting, "rewrite", rewrite)
+        await said(stage, 2, "visitor:wangfang", "亲爱的，再见", name="王芳芳")
+
+    monkeypatch.setattr(rewriting, "rewrite", meanwhile)
+    await stage.api("POST", f"/contacts/{contact}/erase", {"reason": "asked"})
+
+    after = await everything(stage.hub.store, stage.hub.attachments.root)
+    assert [secret for secret in SECRETS if secret in after] == []
+
+
+async def test_a_file_that_comes_again_while_it_is_erased_stays(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else sends the same bytes after it was seen that nobody needs them: their message keeps its file."""
+    media = Media("image/png", "logo.png", data=FILE)
+    contact = (await said(stage, 1, "visitor:wangfang", "我的身份证号", media=(media,)))["contact"]["id"]
+    mentioned = rewriting.mentioned
+
+    async def meanwhile(*parts: Any) -> set[str]:
+        found = await mentioned(*parts)
+        monkeypatch.setattr(rewriting, "mentioned", mentioned)
+        await said(stage, 2, "visitor:other", "别人的话", media=(media,))
+        return found
+
+    monkeypatch.setattr(rewriting, "mentioned", meanwhile)
+    await stage.api("POST", f"/contacts/{contact}/erase", {"reason": "asked"})
+
+    assert FILE == await stage.hub.attachments.read(hashlib.sha256(FILE).hexdigest())

@@ -41,6 +41,21 @@ async def test_the_same_file_is_kept_once(kept: Attachments) -> None:
     assert [b"picture"] == [path.read_bytes() for path in files(kept)]
 
 
+async def test_a_file_that_is_kept_anew_is_not_removed(kept: Attachments) -> None:
+    """Whoever removes what nobody needs has looked before; what has come again since stays."""
+    sha = await kept.save(b"picture")
+    seen = await kept.kept_at(sha)
+    os.utime(kept.path(sha), ns=(seen - 10**9, seen - 10**9))
+    seen = await kept.kept_at(sha)
+    await kept.save(b"picture")
+
+    assert not await kept.remove(sha, seen)
+    assert b"picture" == await kept.read(sha)
+    assert await kept.remove(sha, await kept.kept_at(sha))
+    assert await kept.remove(sha, 0)
+    assert [] == files(kept)
+
+
 async def test_a_file_over_the_limit_is_refused(kept: Attachments) -> None:
     """Exactly the limit is fine, one byte more leaves nothing on the disk."""
     await kept.save(b"x" * 100)

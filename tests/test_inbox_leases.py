@@ -108,6 +108,19 @@ async def test_an_old_owner_changes_nothing_any_more(store: Store) -> None:
             await effect(store, held)
 
 
+async def test_who_wakes_from_a_freeze_knows_at_once_what_it_has_lost(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first round after it drops what others have taken, though it takes nobody for dead yet."""
+    one = Worker(store, "one", 1)
+    await rounds(one)
+    await Worker(store, "one", 2).turn()
+    monkeypatch.setattr("inbox.leases.DEAD_AFTER", 0.0)
+    await one.turn()
+
+    assert ({}, COUNT) == (one.held, len(one.lost))
+
+
 async def test_what_was_given_back_to_nobody_is_noticed(store: Store) -> None:
     """A worker that believes to own what it lost finds out by itself, without anything happening in the partition."""
     one, two = Worker(store, "one"), Worker(store, "two")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 from collections.abc import AsyncIterator, Coroutine
@@ -174,6 +175,19 @@ async def test_a_split_of_a_nested_merge_that_dies(store: Store, *, heard: bool)
         if over:
             break
     assert at > 10
+
+
+async def test_a_proof_that_dies_at_any_step(store: Store) -> None:
+    """The reader comes again, and the contact lists the address that was proved."""
+    for at in range(1, 6):
+        contact, address = await somebody(store, "wang"), f"mailto:proved{at}@example.com"
+        dying = Dying(store, at, heard=True)
+        with contextlib.suppress(Died):
+            await merging(dying).prove(contact, address, ("m", "shop"), LEI)
+        await merging(store).prove(contact, address, ("m", "shop"), LEI)
+
+        assert address in contacts.addresses_of(await contacts.load(store, contact))
+        assert contact == await contacts.owner_of(store, address)
 
 
 async def test_processes_that_merge_and_split_at_random(store: Store) -> None:

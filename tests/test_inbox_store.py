@@ -170,6 +170,19 @@ async def test_an_error_reply_is_the_callers_own(link: Store) -> None:
     assert "ERR" == bad.code
 
 
+async def test_a_primary_that_becomes_a_replica_is_left(link: Store, proxy: Proxy) -> None:
+    """Who refuses a write for that is not asked again on the same connection: another one may be the primary now."""
+    await link.do("hub", "SET", "hl:{hub}:x", 1)
+    before = proxy.connections
+    await link.do("hub", "REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(Refused, match="READONLY"):
+        await link.do("hub", "SET", "hl:{hub}:x", 2)
+    await link.do("hub", "REPLICAOF", "NO", "ONE")
+
+    assert before + 1 == proxy.connections
+    assert "OK" == await link.do("hub", "SET", "hl:{hub}:x", 3)
+
+
 async def test_a_lost_connection_fails_what_waits_and_comes_back(link: Store, proxy: Proxy) -> None:
     """Everything in flight is told that the outcome is unknown; the very next call works again."""
     proxy.open.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from outbox.consent import Consent, Word, latest
 from outbox.leaving import Leaving
 from outbox.letters import Letter
 from outbox.seals import BadSeal, Recipient, Seals
+from tests.backroom import opened
 from tests.hubs import TEAMS, configuration, running, until, write
 
 SEALS = Seals("a-key-of-the-hub")
@@ -227,6 +229,19 @@ def test_tokens_cannot_be_made_or_changed(address: str, channel: str, place: int
         Seals("another key").open(token)
     with pytest.raises(BadSeal):
         SEALS.open(changed)
+
+
+async def test_a_clock_that_is_ahead_does_not_outlive_a_stop(store_url: str) -> None:
+    """Consent that a process with a fast clock noted does not hold against what the customer writes after it."""
+    async with opened(store_url) as store:
+        consent = Consent(store, Policy, lambda: "en")
+        address = "tel:+8613800138000"
+        fast = time.time_ns() // 1_000_000 + 60_000
+        noted = await consent.record(address, Word("consented", fast, "person", "by phone", by="lilei"))
+        stop = await consent.record(address, Word("opted_out", noted.word.at + 1, "word", "m1"))
+
+        assert noted.word.at < fast
+        assert "opted_out" == stop.word.state
 
 
 async def test_mails_name_the_ways_to_leave() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,11 +11,23 @@ from typing import Any
 import aiohttp
 import pytest
 
-from connectors.base import Capabilities, Kit, Known, Question, Receipt, SecretStr, Sent, Uncertain, Unreachable
+from connectors.base import (
+    Capabilities,
+    Kit,
+    Known,
+    Outbound,
+    Question,
+    Receipt,
+    SecretStr,
+    Sent,
+    Uncertain,
+    Unreachable,
+)
 from connectors.simulators.twilio import TwilioPlatform
 from connectors.twilio import TwilioOptions, TwilioSms
 from inbox.channels import Channel
 from outbox.deliveries import Delivery
+from outbox.queries import SURE
 from tests.backroom import Platform, Room, eventually, room
 from tests.hubs import served
 
@@ -114,6 +127,38 @@ async def test_what_is_surely_absent_is_sent_again(store_url: str, tmp_path: Pat
         inbox.move(60)
         await inbox.state(delivery, "sent")
         assert ["yes", "yes"] == platform.texts  # each of the two answers once
+
+
+async def test_an_answer_that_came_too_late_sends_nothing(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the platform did not have when it was asked is not sent for that, when a person has sent it meanwhile."""
+    async with asking(store_url, tmp_path) as (inbox, platform):
+        delivery = await doubtful(inbox)
+        absent, told = inbox.deliveries.absent, asyncio.Event()
+
+        async def lost(message_: Outbound) -> Sent:
+            platform.sent.append(message_)
+            raise Uncertain("no answer")
+
+        async def late(*known: Any) -> None:
+            platform.script.append(lost)
+            await inbox.deliveries.retry(delivery.id, inbox.clock())
+            await eventually(lambda: len(platform.sent) == 1)
+            await inbox.state(delivery, "uncertain")
+            platform.listed = None
+            try:
+                await absent(*known)
+            finally:
+                told.set()
+
+        monkeypatch.setattr(inbox.deliveries, "absent", late)
+        platform.listed = ()
+        inbox.move(SURE / 1000 + 6)
+        await told.wait()
+
+        assert "uncertain" == (await inbox.deliveries.load(delivery.id)).state
+        assert 1 == len(platform.sent)
 
 
 async def test_twins_are_told_apart_by_number(store_url: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -31,9 +31,10 @@ from inbox.channels import Channel
 from inbox.leases import Held, wanted
 from inbox.partitions import key, shared_key, tag
 from inbox.store import Store
-from outbox.deliveries import SENDER_MS
+from outbox.deliveries import SENDER_MS, Author, Reply
 from outbox.records import Delivery
 from outbox.retries import Policy, Schedule
+from outbox.terms import Terms
 from outbox.worker import LOOK
 from tests.backroom import LIMIT, WINDOW, Clock, Platform, Room, eventually, message, room
 
@@ -555,6 +556,41 @@ async def test_what_a_worker_was_sending_when_it_died_does_not_wait_for_its_clai
     stuck.cancel()
 
 
+async def test_what_is_out_is_not_refused_afterwards(store_url: str, tmp_path: Path) -> None:
+    """A process dies between the platform's yes and its own note, and the window closes: it was sent all the same."""
+    async with room(store_url, tmp_path, platforms={"shop": Platform(WECHAT)}) as inbox:
+        one = await inbox.write("hi", ADDRESS, window=WINDOW)
+        delivery = await inbox.reply(one, "yes")
+        held = inbox.held(ADDRESS)
+        claimed = await inbox.deliveries.claim(held, delivery.place.key, inbox.clock())
+        assert claimed is not None
+        await inbox.deliveries.leave(held, claimed[0], inbox.clock(), windowed=True)
+        await inbox.deliveries.note_part(claimed[0], 1, ("x1",))
+        async with room_of(inbox, platforms={"shop": Platform(WECHAT)}) as other:
+            other.move(49 * 3600)
+            async with other.sending():
+                await other.state(delivery, "sent")
+        assert [] == other.platform().sent
+
+
+async def test_who_writes_while_a_late_answer_goes_out_still_waits(inbox: Room) -> None:
+    """An answer that was to leave later answers what it was written to, not what came while it was being sent."""
+
+    async def slow(message_: Outbound) -> Sent:
+        await inbox.write("and one thing more: it smokes", ADDRESS)
+        return Sent("x1")
+
+    [one] = await inbox.conversations()
+    for script, status in (([slow], "open"), ([], "pending")):
+        inbox.platform().script.extend(script)
+        author = Author("agent", "lilei", "李雷")
+        terms = Terms(inbox.clock() + 100)
+        conversation = await inbox.load(one.id)
+        delivery, _ = await inbox.deliveries.enqueue(conversation, Reply(author, "ok"), inbox.clock(), terms=terms)
+        await inbox.state(delivery, "sent")
+        assert status == (await inbox.load(one.id)).status
+
+
 async def test_who_was_replaced_while_frozen_sends_nothing_any_more(
     inbox: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -579,9 +615,9 @@ async def test_who_was_replaced_while_frozen_sends_nothing_any_more(
 
 
 @asynccontextmanager
-async def room_of(inbox: Room) -> AsyncIterator[Room]:
+async def room_of(inbox: Room, **parts: Any) -> AsyncIterator[Room]:
     """Open a room for a later worker at the same place, which takes everything over at once."""
-    made = Room(inbox.store, inbox.folder, inbox.name, Clock(1000))
+    made = Room(inbox.store, inbox.folder, inbox.name, Clock(1000), **parts)
     await made.leases.turn()
     yield made
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from inbox.timeline import ASSIGNMENTS, items
+from inbox.work import Actor
 from router.crews import Crew, Member
 from router.presence import HOME
 from tests.crews import LILEI, TEAM, Team
@@ -44,6 +45,21 @@ async def test_who_stays_silent_loses_the_conversation(team: Team) -> None:
     assert ["", "silent", ""] == await why(team, one)
     assert {"b": 1} == await team.loads()
     await team.agree()
+
+
+async def test_who_has_answered_keeps_it_however_late_that_is_read(team: Team) -> None:
+    """A reader that comes late to who took a conversation, and to their answer, knows when each was."""
+    team.crews(SILENT)
+    one = await team.ask()
+    await team.room.desk.assign(one, Actor("agent", "b", "b"), agent="b")
+    await team.room.reply(one, "您好")
+    team.room.clock.offset += 4000
+    await team.room.route()
+    await team.room.pass_time(540)
+    await team.room.write("在吗", (await team.room.load(one)).address)
+    await team.room.pass_time(62)
+
+    assert "b" == await team.owner(one)
 
 
 KEPT = ["answered", "answered and asked again", "snoozed", "resolved", "taken by hand"]

@@ -54,6 +54,13 @@ if ARGV[1] == 'rows' then
   if #ARGV > 4 then
     redis.call('RPUSH', base .. 'br:' .. name, unpack(ARGV, 5))
   end
+elseif ARGV[1] == 'begin' then
+  -- time, fields…: the audience is whole
+  if state ~= 'preparing' then
+    return {'moved', state}
+  end
+  redis.call('HSET', key, 'state', 'running', 'changed', ARGV[4], unpack(ARGV, 5))
+  redis.call('ZADD', KEYS[1], ARGV[4], name)
 elseif ARGV[1] == 'step' then
   -- number of the row, delivery or '', name of the count, time of the next row. Exactly one step for each row.
   if state ~= 'running' then

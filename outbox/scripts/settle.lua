@@ -1,7 +1,8 @@
 -- What became of a delivery. A state never goes back: a late "sent" does not undo a "delivered".
--- KEYS: log. ARGV: a msgpack map: key, attempt?, expect?, state, set, due?, final?, force?, drop?, refund?, log, requeue?,
--- park?, story?, keep
--- Returns {state now, 1 if it changed}, {'gone'}, or {'moved', state} if it is not in the state *expect*.
+-- KEYS: log. ARGV: a msgpack map: key, attempt?, expect?, seen?, state, set, due?, final?, force?, drop?, refund?, log,
+-- requeue?, park?, story?, keep
+-- Returns {state now, 1 if it changed}, {'gone'}, or {'moved', state} if it is not in the state *expect* any more, or
+-- again: *seen* is the log entry by which it came to be.
 local base = string.sub(KEYS[1], 1, -4)
 local settle = cmsgpack.unpack(ARGV[1])
 local key = base .. 'd:' .. settle.key
@@ -16,7 +17,7 @@ local troubled = {uncertain = true, dead = true, failed = true}
 if settle.attempt and settle.attempt ~= attempts and not (state == 'uncertain' and rank[settle.state] > rank.uncertain) then
   return {'gone'}
 end
-if settle.expect and settle.expect ~= state then
+if settle.expect and (settle.expect ~= state or (settle.seen or before) ~= before) then
   return {'moved', state}
 end
 
