@@ -65,13 +65,14 @@ class Crowd:
     count: int
     _living: dict[int, int] = field(default_factory=dict)  # a worker's number -> its process, 0 while it is ordered
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _hung_up: set[int] = field(default_factory=set)  # numbers of those whom a hang-up found unborn
 
     async def run(self) -> None:
         """Keep the workers running until told to stop; pass SIGHUP on. Raises `NoNursery`."""
         loop = asyncio.get_running_loop()
         for number in STOPS:
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._signal, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         reader, writer = await asyncio.open_unix_connection(sock=self.nursery.socket)
         for index in range(self.count):
             self._ask(writer, index)
@@ -100,6 +101,10 @@ class Crowd:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def _hang_up(self) -> None:
+        self._hung_up.update(index for index, pid in self._living.items() if not pid)
+        self._signal(signal.SIGHUP)
+
     async def _follow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Take note of births and deaths until all have stopped. Raises `NoNursery`."""
         while self._living or not self._stop.is_set():
@@ -111,6 +116,10 @@ class Crowd:
                 self._living[index] = number
                 if self._stop.is_set():
                     self._signal(signal.SIGTERM)
+                elif index in self._hung_up:
+                    self._hung_up.discard(index)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(number, signal.SIGHUP)
                 continue
             del self._living[index]
             if not self._stop.is_set():

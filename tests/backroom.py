@@ -50,8 +50,9 @@ from router.scripts import SCRIPTS
 from router.trial import prove
 from router.wording import fill
 from tests.hubs import ROUTES, TEAMS, TEMPLATES, configuration, write
+from tests.stores import PATIENCE
 
-LIMIT = 10.0
+LIMIT = 30.0
 LILEI = Author("agent", "lilei", "李雷")
 ANYTHING = Capabilities(media=frozenset({"image", "file"}))
 
@@ -64,6 +65,16 @@ class Clock:
 
     def __call__(self) -> int:
         return time.time_ns() // 1_000_000 + self.offset
+
+
+class Still(Clock):
+    """A clock that stands still but for *offset*."""
+
+    def __init__(self) -> None:
+        self.began = time.time_ns() // 1_000_000
+
+    def __call__(self) -> int:
+        return self.began + self.offset
 
 
 class Platform:
@@ -317,7 +328,7 @@ WINDOW = Window(48 * 3600, 5)
 @contextlib.asynccontextmanager
 async def opened(store_url: str) -> AsyncIterator[Store]:
     """Open a store with all the hub's scripts."""
-    store = Store(Topology(store_url), SCRIPTS)
+    store = Store(Topology(store_url), SCRIPTS, patience=PATIENCE)
     try:
         yield store
     finally:

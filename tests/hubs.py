@@ -20,7 +20,7 @@ from router.trial import prove
 
 T = TypeVar("T")
 TOKEN = "test-token-of-an-admin"
-LIMIT = 15.0
+LIMIT = 40.0
 
 TEAMS = """
 teams:

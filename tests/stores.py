@@ -7,13 +7,15 @@ All keep an append-only log that is fsynced always, as production must. Also: fr
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +30,8 @@ from inbox.valkey import death_signal
 
 PASSWORD = "test-store"
 READY_LIMIT = 30.0
+PATIENCE = 30.0
+"""Seconds that tests wait for an answer of the store which is not about patience: a machine may stand still."""
 CLUSTERED = (
     "--cluster-enabled",
     "yes",
@@ -271,11 +275,24 @@ def until(condition: Callable[[], bool], what: str, process: subprocess.Popen[by
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of the loopback interface that nobody uses, and no process of this test run is given again.
+
+    It lies below the ports that systems give to who asks for any (32768 and up on Linux).
+    """
+    for port in PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("the ports of this test process have run out")
+
+
+def _ports() -> Iterator[int]:
+    """Return the ports of this test process, each worker of a run its own, beginning anywhere among them."""
+    first = 20_000 + 2_000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw5").removeprefix("gw")) % 6)
+    return itertools.chain.from_iterable(itertools.repeat([*range(first, first + 2_000)]))
+
+
+PORTS = itertools.islice(_ports(), os.getpid() % 2_000, None)
 
 
 def require_peer(name: str) -> Path:

@@ -18,6 +18,7 @@ from inbox.recording import Recorder, spread
 from inbox.store import Store, Topology
 from inbox.wakes import Wakes
 from router.scripts import SCRIPTS
+from tests.stores import PATIENCE
 
 CHANNEL = "shop"
 AT = 1_763_700_000_000
@@ -67,7 +68,7 @@ class Talk:
 @asynccontextmanager
 async def talking(store_url: str, folder: Path) -> AsyncIterator[Talk]:
     """Open a store in which customers write."""
-    store = Store(Topology(store_url), SCRIPTS)
+    store = Store(Topology(store_url), SCRIPTS, patience=PATIENCE)
     try:
         await store.do("hub", "SET", shared_key("hub", "signing_key"), "key", "NX")
         leases = Leases(store, "test", 1, lambda _: None, lambda _: None)

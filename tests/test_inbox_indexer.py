@@ -116,6 +116,7 @@ async def reached(folder: Path, count: int) -> bool:
     return await asyncio.to_thread(committed, folder) >= count
 
 
+@pytest.mark.timeout(300)
 async def test_killed_again_and_again_it_loses_and_doubles_nothing(store_url: str, tmp_path: Path) -> None:
     """A kill -9 at any moment of the work costs nothing: places and words are written together."""
     folder = tmp_path / "search"

@@ -15,6 +15,12 @@ from inbox.store import Store
 from tests.backroom import opened
 
 
+@pytest.fixture(autouse=True)
+def long_lived(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is slow here is not dead for it; the tests say who is."""
+    monkeypatch.setattr("inbox.leases.DEAD_AFTER", 60.0)
+
+
 @pytest.fixture
 async def store(store_url: str) -> AsyncIterator[Store]:
     async with opened(store_url) as store:

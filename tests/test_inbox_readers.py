@@ -23,7 +23,7 @@ from inbox.store import Store, StoreDown
 from inbox.wakes import Wakes
 from tests.backroom import eventually, message, opened
 
-LIMIT = 10.0
+LIMIT = 30.0
 
 
 @dataclass

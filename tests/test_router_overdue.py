@@ -11,6 +11,7 @@ from inbox.timeline import ASSIGNMENTS, items
 from inbox.work import Actor
 from router.crews import Crew, Member
 from router.presence import HOME
+from tests.backroom import Still
 from tests.crews import LILEI, TEAM, Team
 from tests.crews import team as a_team
 
@@ -22,7 +23,7 @@ BUSY = Crew(TEAM, "least-busy", (Member("a", 1),), overflow_to=DUTY, overflow_af
 
 @pytest.fixture
 async def team(store_url: str, tmp_path: Path) -> AsyncIterator[Team]:
-    async with a_team(store_url, tmp_path) as made:
+    async with a_team(store_url, tmp_path, clock=Still()) as made:
         yield made
 
 

@@ -126,8 +126,13 @@ async def test_who_waits_is_told_why_and_counted(stage: Stage) -> None:
     [row] = await until(settled)
     assert [("hanmeimei", 2), ("lilei", 2)] == [(one["agent"], one["given"]) for one in row["agents"]]
     assert (0, 1.0, None, 4) == (row["spread"], row["fairness"], row["shift"], row["waiting"]["count"])
-    waiting = (await stage.api("GET", "/reports/assignment?since=1h"))["waiting"]
-    assert {"aftersales": 1, "complaints": 0} == {one["team"]: one["count"] for one in waiting}
+
+    async def queued() -> dict[str, int]:
+        waiting = (await stage.api("GET", "/reports/assignment?since=1h"))["waiting"]
+        found = {one["team"]: one["count"] for one in waiting}
+        return found if found["aftersales"] else {}
+
+    assert {"aftersales": 1, "complaints": 0} == await until(queued)
 
     async def only_one() -> list[str]:
         without = [str(one["id"]) for one in asked if not await agent_of(stage, one["id"])]
