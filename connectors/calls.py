@@ -83,7 +83,7 @@ async def call(
     other 5xx after the request left). No URL, header or body appears in any message.
     """
     lost = Unreachable if repeatable else Uncertain
-    if leaving is not None and not isinstance(http.connector, Announcing):
+    if leaving is not None and not isinstance(getattr(http, "connector", None), Announcing):
         await leaving()
         leaving = None
     announced = LEAVING.set(leaving)
