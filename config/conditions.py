@@ -40,7 +40,7 @@ FAMILIES = ("image", "voice", "video", "file")
 
 _COMPARISON = re.compile(r"\s*(>=|<=|>|<|=|)\s*([0-9a-z]+)\s*")
 _AMOUNT = re.compile(r"\s*(>=|<=|>|<|=)\s*(-?[0-9]{1,15}(?:\.[0-9]{1,6})?)\s*")
-_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?)\s*(Z|[+-]\d\d:\d\d)?)?")
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)\s*(Z|[+-]\d\d:\d\d)?)?")
 
 
 def several(value: Listed) -> tuple[str, ...]:

@@ -449,9 +449,6 @@ def _hours(value: Mapping[str, str], path: Path, names: _Names) -> Iterator[Prob
 
 
 def _order(value: bool | dict[str, Scalar | tuple[Scalar, ...]], path: Path, names: _Names) -> Iterator[Problem]:
-    if names.order is None:
-        yield Problem(path, "nobody is asked about orders", "facts.order in huiliu.yaml", key=True)
-        return
     if isinstance(value, bool):
         return
     if not value:

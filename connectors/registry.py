@@ -1,4 +1,4 @@
-"""Which connector speaks for a kind of channel: ours by a table, others by the entry-point group ``huiliu.connectors``.
+"""Which connector speaks for a kind of channel: ours by a table, others by entry points.
 
 A connector is imported only when a channel asks for its kind. One that cannot be used is `Broken`
 with a reason that an admin can act on; that takes its channel down, not the hub.
@@ -14,7 +14,9 @@ from typing import Any
 
 from connectors.base import Capabilities, Connector, Options
 
-GROUP = "huiliu.connectors"
+GROUPS = ("huiliu.connectors", "huiliu")
+"""The entry-point groups in which others offer theirs; the second is short for the first."""
+
 OURS = "huiliu"
 
 BUILT_IN: Mapping[str, str] = {
@@ -55,7 +57,7 @@ class Broken(KindError):
 
 def known() -> list[str]:
     """Return every kind that is installed, sorted, without importing any connector."""
-    return sorted({*BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
+    return sorted({*BUILT_IN, *(point.name for group in GROUPS for point in entry_points(group=group))})
 
 
 def find(kind: str) -> type[Connector]:
@@ -73,7 +75,8 @@ def find(kind: str) -> type[Connector]:
 def _offers(kind: str) -> list[tuple[str, str]]:
     """Return who offers *kind* and where it is: distribution and "module:Class"."""
     ours = [(OURS, BUILT_IN[kind])] if kind in BUILT_IN else []
-    theirs = [(_distribution(point), point.value) for point in entry_points(group=GROUP, name=kind)]
+    points = (point for group in GROUPS for point in entry_points(group=group, name=kind))
+    theirs = {(_distribution(point), point.value) for point in points}
     return [*ours, *sorted(theirs)]
 
 

@@ -268,6 +268,7 @@ class Api:
             app.router.add_route(route.method, PREFIX + route.path, guarded)
             if route.method == "GET":
                 app.router.add_route("HEAD", PREFIX + route.path, guarded)
+        app.router.add_route("*", PREFIX, self._unknown)
         app.router.add_route("*", PREFIX + "/{rest:.*}", self._unknown)
 
     def _guard(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

@@ -44,11 +44,11 @@ class ReplyBody(msgspec.Struct, forbid_unknown_fields=True):
     text: str | None = ""
     html: str | None = ""
     subject: str | None = ""
-    attachments: list[str | FileBody] = []
-    template: str = ""
+    attachments: list[str | FileBody] | None = []
+    template: str | None = ""
     variables: dict[str, str] = {}
     language: str = ""
-    client_id: str = ""
+    client_id: str | None = ""
     agent: str = ""
     seen: str = ""
     send_at: str = ""
@@ -80,7 +80,7 @@ class Replies:
     async def reply(self, ask: Ask) -> web.Response:
         """Owe an answer; 409 or 422 with what stands in its way."""
         body, conversation = await self._asked(ask)
-        media = tuple([await self.find_file(one) for one in body.attachments])
+        media = tuple([await self.find_file(one) for one in body.attachments or ()])
         reply, wishes = self._reply(ask, body, media), self._wishes(body)
         try:
             given = await self.answers.give(conversation, reply, wishes)
@@ -105,7 +105,7 @@ class Replies:
     async def preview(self, ask: Ask) -> web.Response:
         """Say what would become of an answer; nothing is kept."""
         body, conversation = await self._asked(ask)
-        media = tuple([await self._seen(one) for one in body.attachments])
+        media = tuple([await self._seen(one) for one in body.attachments or ()])
         try:
             plan = await self.answers.look(conversation, self._reply(ask, body, media), self._wishes(body))
         except Unfit as error:
@@ -128,7 +128,7 @@ class Replies:
             raise Problem(422, "The reply cannot be sent", "no channel carries the character NUL")
         if not text.strip() and not body.attachments and not body.template:
             raise Problem(422, "The reply is empty", "give text, a template or attachments")
-        if len(text) > MAX_TEXT or len(body.attachments) > MAX_FILES or len(body.variables) > MAX_VARIABLES:
+        if len(text) > MAX_TEXT or len(body.attachments or ()) > MAX_FILES or len(body.variables) > MAX_VARIABLES:
             most = f"at most {MAX_TEXT} characters, {MAX_FILES} files and {MAX_VARIABLES} variables"
             raise Problem(422, "The reply is too large", most)
         if self.channels.get(conversation.channel) is None:
@@ -145,7 +145,7 @@ class Replies:
         if body.unless_customer_writes and not send_at:
             raise Problem(422, "The body does not fit", "unless_customer_writes needs send_at")
         return Wishes(
-            body.template,
+            body.template or "",
             body.variables,
             body.language,
             send_at,

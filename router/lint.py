@@ -35,7 +35,7 @@ RULES = (
     "test-name-twice", "goes-nowhere", "takes-back-nothing", "inherited-already", "ignored-but-assigned",
     "agent-not-in-team", "skill-nobody-has", "missing-language", "review-due", "past-moment", "empty-team",
     "unattended-team", "overflow-circle", "never-open", "unused-team", "unused-agent", "unused-hours", "unused-sla",
-    "unused-template", "lacks-value", "long-template", "unheard-notice",
+    "unused-template", "lacks-value", "long-template", "unheard-notice", "unasked-order",
 )  # fmt: skip
 
 Finding = tuple[Document, Problem]
@@ -74,6 +74,8 @@ def _route(placed: Placed, loaded: Loaded, now: int) -> Iterator[Problem]:
     yield from needless(placed, default)
     yield from _fields(placed, loaded.settings)
     yield from _languages(placed, loaded)
+    if loaded.settings.facts.order is None:
+        yield from _unasked(placed)
     yield from lacking(placed, loaded)
     yield from _dates(placed, loaded.settings, now)
 
@@ -112,6 +114,15 @@ def _people(
     if not any(set(skills) <= set(settings.agents[name].skills) for name in team.members):
         what = f'nobody in team "{fields["team"]}" has the skills {", ".join(skills)}'
         yield Problem((*path, "skills"), what, "skills that one of its members has", rule="skill-nobody-has")
+
+
+def _unasked(placed: Placed) -> Iterator[Problem]:
+    """Find conditions on orders, of which nobody knows anything."""
+    route = placed.route
+    for path, condition in walk(route.when, (*placed.path, "when")) if route.when is not None else ():
+        if "order" in condition.model_fields_set:
+            what, expected = "nobody is asked about orders", "facts.order in huiliu.yaml"
+            yield Problem((*path, "order"), what, expected, key=True, rule="unasked-order")
 
 
 def _languages(placed: Placed, loaded: Loaded) -> Iterator[Problem]:

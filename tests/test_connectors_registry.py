@@ -64,13 +64,15 @@ def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:
     """Put a distribution on the path: a module with *code*, offered as *kind*; return the module's name."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def put(distribution: str, code: str, kind: str = "carrier", name: str = "Carrier") -> str:
+    def put(
+        distribution: str, code: str, kind: str = "carrier", name: str = "Carrier", group: str = "huiliu.connectors"
+    ) -> str:
         module = f"{distribution.replace('-', '_')}_{abs(hash(tmp_path))}"
         (tmp_path / f"{module}.py").write_text(code)
         info = tmp_path / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[huiliu.connectors]\n{kind} = {module}:{name}\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{kind} = {module}:{name}\n")
         return module
 
     return put
@@ -120,6 +122,14 @@ def test_broken_third_party_is_named_with_its_reason(publish: Publish, code: str
     assert f"{module}:{name}" in broken.value.reason
     assert "\n" not in str(broken.value)
     assert find("twilio-sms").kind == "twilio-sms"
+
+
+def test_the_short_group_does_as_well(publish: Publish) -> None:
+    """A distribution may offer its connector in the entry-point group that is called like the hub."""
+    publish("acme-carrier", SOUND, group="huiliu")
+
+    assert "carrier" in known()
+    assert find("carrier").kind == "carrier"
 
 
 def test_two_distributions_with_one_kind_are_both_named(publish: Publish) -> None:

@@ -215,6 +215,18 @@ async def test_a_method_that_a_path_does_not_take_is_405(api: Api) -> None:
             assert methods == set(answered.headers["Allow"].split(", "))
 
 
+async def test_no_path_at_all_is_a_problem_like_any_other(api: Api) -> None:
+    """The bare prefix of the API leads nowhere, and says so as every path does that leads nowhere."""
+    for path in ("", "/", "/nowhere"):
+        problem(await api.call("GET", path), 404)
+
+
+async def test_what_is_null_in_a_reply_is_left_out(api: Api) -> None:
+    """Programs that write every field of a reply need not leave out those that they have nothing for."""
+    body = {"text": "好的", "attachments": None, "template": None, "client_id": None, "html": None, "subject": None}
+    assert 202 == (await api.call("POST", f"/conversations/{api.conversation}/replies", body)).status
+
+
 BAD_BODIES: list[tuple[bytes, int, str]] = [
     (b"{", 400, ""),
     (b"nonsense", 400, ""),

@@ -36,6 +36,7 @@ SAID = {
         "intro": "Huiliu demo: every platform is simulated on this machine; the hub is real.",
         "all": "{} of {} steps ended as they should.",
         "counts": "received = recorded + duplicate + ignored + shunted",
+        "where": "Console: {console}   Chat page: {chat}   API: {api}",
         "stay": "The hub goes on. Chat page: {chat}   Survey page: {survey}   API: {api}   token: {token}   "
         "Ctrl-C ends it.",
         "console": "Console: {console}   sign in as {names}   password: {password}",
@@ -45,6 +46,7 @@ SAID = {
         "intro": "汇流演示：所有平台都在本机模拟，汇流本身是真实运行的。",
         "all": "{} / {} 个步骤的结果正确。",
         "counts": "收到 = 已记录 + 重复 + 忽略 + 无法解析",
+        "where": "控制台：{console}   聊天页：{chat}   API：{api}",
         "stay": "汇流继续运行。聊天页：{chat}   问卷页：{survey}   API：{api}   令牌：{token}   按 Ctrl-C 结束。",
         "console": "控制台：{console}   账号：{names}   密码：{password}",
         "log": "汇流日志：",
@@ -72,6 +74,9 @@ class Table:
         self.locale = locale if locale in HEADS else "en"
         self.console = Console(highlight=False)
         self.say("intro")
+
+    def head(self) -> None:
+        """Print what the columns are."""
         self._row(HEADS[self.locale], "bold")
 
     def _row(self, cells: tuple[str, ...], style: str = "") -> None:
@@ -441,9 +446,11 @@ async def play(*, once: bool, locale: str) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with world() as w:
         good = 0
+        table.say("where", console=f"{w.base}/console/", chat=f"{w.base}/chat/site-chat", api=f"{w.base}/api/v1")
+        table.head()
         for step in STEPS:
             if stop.is_set():
-                return 1
+                return int(once)  # whoever ends what would go on for ever has seen no failure
             error = await outcome(step, w)
             table.step(step, error)
             good += not error
