@@ -68,7 +68,7 @@ class Stage:
                     self.events.append(event)
             self.changed.notify_all()
 
-    async def until(self, condition: Any, seconds: float = 10) -> None:
+    async def until(self, condition: Any, seconds: float = 30) -> None:
         """Wait until *condition* holds, looking whenever an event comes in."""
         async with asyncio.timeout(seconds), self.changed:
             await self.changed.wait_for(condition)

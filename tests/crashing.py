@@ -259,7 +259,8 @@ class Crashing:
         async with asyncio.timeout(40):
             while path.exists():  # the hub tells by removing it; one that dies just now cannot, its successor will
                 await self._up.wait()
-                os.kill(self._pid, signal.SIGUSR1)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self._pid, signal.SIGUSR1)
                 await asyncio.sleep(0.002)
 
     def places(self) -> list[str]:

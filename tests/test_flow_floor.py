@@ -31,6 +31,7 @@ KEPT = {"board": "light", "survey": "light", "trouble": "dark", "people": "light
 """Views of which the documentation shows pictures, and in which theme."""
 
 WAIT = 15_000
+expect.set_options(timeout=WAIT)
 AXE = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}}
 CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 THEME = """(theme) => new Promise((done) => {

@@ -21,10 +21,10 @@ pytestmark = pytest.mark.chaos
 
 KILLS = 20 if LONG else 3
 AWAY = 30.0 if LONG else 5.0
-RECOVERED = 2.0
+RECOVERED = 2.0 if LONG else 8.0
 """Seconds from the return of the store to the first push that is answered with 200."""
 
-PUSH_LIMIT = 5.0
+PUSH_LIMIT = 5.0 if LONG else 8.0
 """Seconds after which WeChat hangs up."""
 
 GROWTH = 64 << 20

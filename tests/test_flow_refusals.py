@@ -71,13 +71,13 @@ async def test_a_bad_file_never_replaces_a_good_one(store_url: str, tmp_path: Pa
                 return not live.last_error and await in_use() != before
 
             (tmp_path / "routes.yaml").write_text(text, encoding="utf-8")
-            await until(refused, seconds=5)
+            await until(refused)
             assert [f"{tmp_path}/{what}{expected}"] == [str(each) for each in live.last_error]
             assert (await platform.write("o-first", "我要退款")).taken
             await until(lambda: stage.conversations(team="aftersales"))
 
             (tmp_path / "routes.yaml").write_text(MOVED, encoding="utf-8")
-            await until(mended, seconds=5)
+            await until(mended)
             assert (await platform.write("o-second", "我要退款")).taken
             await until(lambda: stage.conversations(team="complaints"))
             assert len(await stage.conversations(team="aftersales")) == 1

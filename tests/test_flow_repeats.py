@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from outbox.dispatch import Dispatch
 from router.descriptions import DESCRIPTIONS
 from tests.browsers import PASSWORD, signed_in
 from tests.hubs import TEAMS, Stage, until
@@ -41,7 +42,11 @@ ELSEWHERE = {"/deliveries/{id}/retry", "/dead/{id}/retry", "/search/rebuild"}
 
 
 @pytest.fixture
-async def stage(store_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
+async def stage(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+    async def idle(*_: object) -> None:
+        """Leave bulk sends as they are: one to nobody would be done before it can be paused."""
+
+    monkeypatch.setattr(Dispatch, "turn", idle)
     async with whole(store_url, tmp_path, TEAMS) as made:
         yield made
 

@@ -37,7 +37,7 @@ RATE = 20
 LIMITED = 400 if LONG else 40
 HANG = 30.0 if LONG else 3.0
 ROUNDS = 400 if LONG else 80
-BEFORE = 0.1
+BEFORE = 1.0
 """Seconds before it reached the gateway in which a message may have been on its way."""
 
 AFTER = 1.0
@@ -202,15 +202,15 @@ async def test_three_workers_keep_one_rate(tmp_path: Path, report: Report) -> No
     channels = f"  limited: {{{{kind: gateway, api_base: '{{url}}', rate: {RATE}}}}}"
     async with opened(tmp_path, side, channels, 3) as gate:
         await gate.people("limited", 40)
-        owed = await asyncio.gather(*(gate.reply("limited") for _ in range(LIMITED)))
         watching = asyncio.create_task(lateness())
+        owed = await asyncio.gather(*(gate.reply("limited") for _ in range(LIMITED)))
         for text, delivery in owed:
             await eventually(partial(sent, gate, delivery), f"{text} to be sent", LIMITED / RATE * 2 + 30)
         watching.cancel()
         late = await watching
     times = sorted(came for came, *_ in side.requests)
     worst = max(sum(start <= other < start + 1 for other in times) for start in times)
-    pace = (len(times) - 1) / (times[-1] - times[0])
+    pace = (len(times) - 1) / (times[-1] - times[0] - late)
     report(messages=len(times), worst_second=worst, per_second=f"{pace:.2f}", machine_late_ms=f"{late * 1000:.0f}")
     assert len(times) == LIMITED
     assert worst <= RATE * 1.05 + RATE * max(0.0, late - 0.05)  # what a busy machine held back arrives in a heap
@@ -257,7 +257,9 @@ async def test_a_platform_that_hangs_slows_no_other(tmp_path: Path, report: Repo
         still_hanging=stuck,
         machine_late_ms=f"{late * 1000:.0f}",
     )
-    assert second < 2 * max(first, 0.05) + late  # what a busy machine held back was late for another reason
+    assert (
+        second < 2 * max(first, 0.05 if LONG else 0.5) + late
+    )  # what a busy machine held back was late for another reason
 
 
 async def hanging(side: Side) -> bool:

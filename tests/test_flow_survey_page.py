@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from outbox.survey_words import WORDS
+from tests.backroom import Clock
 from tests.hubs import Stage, until
 from tests.survey_stage import CSAT, asked, asking, listed
 
@@ -181,12 +182,15 @@ async def test_a_page_that_is_not_there(stage: Stage, tail: str) -> None:
         assert 404 == response.status
 
 
-async def test_an_invitation_ends(store_url: str, tmp_path: Path) -> None:
+async def test_an_invitation_ends(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After its time the page says so with 410, and a form that was open takes no answer any more."""
-    async with asking(store_url, tmp_path, CSAT.replace("cool_down: null", "cool_down: null\n  expires: 2s")) as stage:
+    clock = Clock()
+    monkeypatch.setattr("hub.now_ms", clock)
+    async with asking(store_url, tmp_path, CSAT.replace("cool_down: null", "cool_down: null\n  expires: 1h")) as stage:
         invitation, url = await asked(stage, "csat")
         async with aiohttp.ClientSession() as http:
             fields = await opened(http, url)
+            clock.offset += 3_600_000
 
             async def over() -> bool:
                 return bool((await listed(stage, "csat", "invitations"))[0]["state"] == "expired")

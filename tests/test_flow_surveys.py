@@ -219,6 +219,12 @@ async def test_reading_everything_again_changes_nothing(store_url: str, tmp_path
         conversation = await one.asked()
         await one.platform.write(OPENID, "4")
         await one.told("能告诉我们原因吗")
+
+        async def noted() -> bool:
+            shown = [each["delivery"] for each in await one.stage.messages(conversation)]
+            return all(each["state"] == "sent" for each in shown if each)
+
+        await until(noted)
         before = (one.texts(), await listed(one.stage, "csat", "invitations"), await one.stage.messages(conversation))
         for _ in range(3):
             await again(one, conversation)
@@ -256,7 +262,7 @@ async def test_peace_holds_across_merged_contacts(store_url: str, tmp_path: Path
 
 async def test_who_is_not_asked_is_told_with_the_reason(store_url: str, tmp_path: Path) -> None:
     """Reopened before the time, not in the sample, channel left out: nobody is written to, and each says why."""
-    slow = CSAT + "  delay: 1s\n  sampling: {seed: 3}\n"
+    slow = CSAT + "  delay: 5s\n  sampling: {seed: 3}\n"
     never = slow.replace("csat:", "rare:").replace("seed: 3", "seed: 3, rate: 1%") + "  cool_down: null\n"
     skipped = CSAT.replace("csat:", "skipped:") + "  channels: {shop-wechat: {skip: true}}\n"
     async with shop(store_url, tmp_path, slow + never + skipped) as one:

@@ -127,7 +127,7 @@ async def holds(page: Any, condition: str) -> None:
     look = (
         f"new Promise((done) => {{ const look = () => ({condition}) ? done() : requestAnimationFrame(look); look(); }})"
     )
-    await asyncio.wait_for(page.evaluate(look), 10)
+    await asyncio.wait_for(page.evaluate(look), 30)
 
 
 async def write(page: Any, text: str) -> None:
@@ -551,7 +551,7 @@ async def test_widget_in_a_strange_site(browser: Any) -> None:
         page.on("console", lambda line: refused.set() if "frame-ancestors" in line.text else None)
         await page.goto(site)
         await page.get_by_role("button", name="在线客服").click()
-        await asyncio.wait_for(refused.wait(), 10)
+        await asyncio.wait_for(refused.wait(), 30)
 
     assert stage.counts == before
 

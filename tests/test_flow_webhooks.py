@@ -309,7 +309,7 @@ async def test_a_hanging_endpoint_does_not_delay_customers(store_url: str, tmp_p
             async def out(name: str = reply["delivery"]["id"]) -> bool:
                 return bool((await stage.api("GET", f"/deliveries/{name}"))["state"] == "sent")
 
-            await until(out, 5.0)
+            await until(out, 20.0)
         assert receiver.hanging is not None
         receiver.hanging.set()
 

@@ -263,7 +263,7 @@ async def world() -> AsyncIterator[World]:
                 "reply_template": {"code": "SMS_100000001"},
                 "api_base": aliyun_url,
             },
-            "service-mail": {"kind": "email", "name": "示例商城", **mail.options()},
+            "service-mail": {"kind": "email", "name": "示例商城", "backfill": "1d", **mail.options()},
             "staff-desk": {
                 "kind": "wecom-app",
                 "corp_id": "wwdemo0123456789ab",

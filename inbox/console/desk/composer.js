@@ -155,6 +155,7 @@ export function composer(conversation, { seen, sent, resolve }) {
     }
     send.disabled = more.disabled = true;
     element.classList.add("busy");
+    text.focus(); // now, not when it is answered: who has gone elsewhere by then is not called back
     try {
       if (mode === "note") await note();
       else await reply(extra);
@@ -169,15 +170,17 @@ export function composer(conversation, { seen, sent, resolve }) {
   }
 
   async function note() {
-    const { message } = await post(`/conversations/${shown.id}/notes`, { text: text.value });
-    clear();
+    const words = text.value;
+    const { message } = await post(`/conversations/${shown.id}/notes`, { text: words });
+    clear(words);
     sent(message);
   }
 
   async function reply(extra) {
     key ||= newKey();
+    const words = text.value;
     const answer = await post(`/conversations/${shown.id}/replies`, body({ client_id: key, seen: seen() || undefined, ...extra }));
-    clear();
+    clear(words);
     sent(answer.message, answer.delivery);
     undoable(answer.delivery);
   }
@@ -199,9 +202,10 @@ export function composer(conversation, { seen, sent, resolve }) {
     } } });
   }
 
-  function clear() {
-    write("last", text.value);
-    text.value = "";
+  /** Start anew after *words* went out; what was written behind them meanwhile stays. */
+  function clear(words) {
+    write("last", words);
+    if (text.value.startsWith(words)) text.value = text.value.slice(words.length).trimStart();
     template = null;
     key = "";
     confirmed = [];
@@ -215,7 +219,7 @@ export function composer(conversation, { seen, sent, resolve }) {
     preview.stop();
     grow();
     drawWay();
-    text.focus();
+    if (text.value) touched();
   }
 
   function refused(failure, extra, after) {
