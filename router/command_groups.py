@@ -26,7 +26,7 @@ def add_groups(
     app: typer.Typer, load: Callable[[], Loaded], connect: Connect, locale: Callable[[], str], imagine: Imagine
 ) -> None:
     """Add them to *app*. *load* reads the configuration, *connect* finds the hub, *imagine* tries other files."""
-    app.add_typer(inbox_commands.commands(connect))
+    app.add_typer(inbox_commands.commands(connect, locale))
     app.add_typer(outbox_commands.commands(connect))
     kept = backup_commands.commands(
         lambda: partial_settings(imagine()[0], ("store", "attachments")),

@@ -28,7 +28,7 @@ from tests.processes import HubProcess, wait_for
 
 ENVIRON = {
     **{name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "HUILIU"))},
-    "LANG": "C",
+    "LANG": "en_US.UTF-8",
 }
 CHANNELS = """  site-chat: {kind: webchat}
   shop-wechat: {kind: wechat, app_id: wxba5fad812f8e6fb9, app_secret: s3cret, token: pushtoken, required: false}
@@ -72,7 +72,7 @@ class Shop:
         with contextlib.chdir(folder or self.folder), pytest.MonkeyPatch.context() as patch:
             for name in ("HUILIU_API_TOKEN", "HUILIU_CONFIG", "LC_ALL", "LC_MESSAGES", "LANG"):
                 patch.delenv(name, raising=False)
-            for name, value in environ.items():
+            for name, value in {"LANG": "en_US.UTF-8", **environ}.items():
                 patch.setenv(name, value)
             done = CliRunner().invoke(hub.command_line(), hub.hoisted(list(arguments)), input=typed)
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
@@ -185,14 +185,14 @@ PROCESSES = [
     (("routes", "explain", "--channel", "site-chat", "--text", "我要退款"), FINE, "aftersales"),
     (("routes", "explain", "--message", "{message}"), FINE, "refund"),
     (("routes", "history"), FINE, "start"),
-    (("routes", "replay", "routes.yaml"), FINE, "0 条改变"),
+    (("routes", "replay", "routes.yaml"), FINE, "0 moved"),
     (("routes", "shadow"), FINE, "shadow:"),
     (("routes", "diff", "ffff0000"), NO, "no such rule set"),
     (("routes", "rollback", "ffff0000"), NO, "no such rule set"),
     (("check",), FINE, "huiliu.yaml"),
     (("schema",), FINE, "$defs"),
     (("doctor",), FINE, "fine"),
-    (("-c", "nothing.yaml", "channels"), NO, "nothing.yaml:1:1"),
+    (("-c", "nothing.yaml", "channels"), CANNOT_TELL, "nothing.yaml:1:1"),
     (("nonsense",), CANNOT_TELL, "No such command"),
 ]
 
@@ -248,7 +248,9 @@ def test_shunted_payloads_from_end_to_end(shop: Shop) -> None:
     replayed = shop.run("shunted", "replay", one["id"])
     assert (NO, "") == (replayed.code, replayed.out)
     assert "still cannot be understood" in replayed.err
-    assert (FINE, "dropped\n") == (shop.run("shunted", "drop", one["id"]).code, "dropped\n")
+    assert NO == shop.run("shunted", "replay", one["id"], "--json").code
+    assert one["id"] == shop.run("shunted", "show", one["id"], "--json").json["id"]
+    assert {"id": one["id"], "state": "dropped"} == shop.run("shunted", "drop", one["id"], "--json").json
     assert NO == shop.run("shunted", "drop", one["id"]).code
 
 
@@ -272,7 +274,9 @@ def test_people_from_end_to_end(shop: Shop) -> None:
     assert asyncio.run(enter(shop.hub.base, "boss")) == 401
     assert "boss: ready\n" == shop.run("people", "disable", "boss", "--undo", LANG="en").out
     assert asyncio.run(enter(shop.hub.base, "boss")) == 200
-    assert "dropped\n" == shop.run("people", "remove", "boss").out
+    assert shop.run("people", "disable", "boss", "--json").json["disabled"]
+    assert shop.run("people", "revoke", "boss", "--json").json["ended"] >= 0
+    assert {"state": "dropped"}.items() <= shop.run("people", "remove", "boss", "--json").json.items()
     assert NO == shop.run("people", "remove", "boss").code
 
 
@@ -352,7 +356,7 @@ def test_back_to_earlier_routes(shop: Shop) -> None:
     [first] = shop.run("routes", "history", "--json").json["items"]
     routes = shop.folder / "routes.yaml"
     routes.write_text(CANDIDATE, encoding="utf-8")
-    shop.until("routes", "history", holds=r"reload .*使用中")
+    shop.until("routes", "history", holds=r"reload .*in use")
     assert "-    when: {text: {any_of: [退款]}}" in shop.run("routes", "diff", first["hash"][:8]).out.splitlines()
     assert FINE == shop.run("routes", "diff", first["hash"], first["hash"], "--json").code
 
@@ -409,9 +413,31 @@ def test_a_fresh_start(shop: Shop, tmp_path: Path) -> None:
         assert re.search(r"huiliu\.yaml:\d+:\d+: surprise", done.out + done.err), (command, done)
 
 
+def test_a_start_under_another_name(shop: Shop, tmp_path: Path) -> None:
+    """Init writes the configuration that -c names, here or in a directory, and what it needs beside it."""
+    made = shop.run("-c", "my.yaml", "init", folder=tmp_path)
+    assert (FINE, True) == (made.code, "Next: huiliu -c my.yaml check, then huiliu -c my.yaml run" in made.out)
+    assert {"my.yaml", "routes.yaml", "templates.yaml", "surveys.yaml", "ops.token"} == {
+        one.name for one in tmp_path.iterdir()
+    }
+    assert FINE == shop.run("-c", "my.yaml", "check", folder=tmp_path).code
+    assert FINE == shop.run("-c", "my.yaml", "init", "deep", folder=tmp_path).code
+    assert (tmp_path / "deep" / "my.yaml").exists()
+
+
+def test_a_start_for_a_script(shop: Shop, tmp_path: Path) -> None:
+    """With --json, init prints what it wrote, or why it wrote nothing; the exit codes are the same."""
+    made = shop.run("init", "--json", folder=tmp_path)
+    assert (FINE, "huiliu.yaml") == (made.code, made.json["written"][0])
+    again = shop.run("init", "--json", folder=tmp_path)
+    assert (NO, "exists") == (again.code, again.json["fault"])
+    assert again.json["message"] in again.err
+
+
 def test_schemas(shop: Shop) -> None:
-    """A JSON Schema for each sort of file; an unknown sort is told."""
+    """A JSON Schema for each sort of file, with or without --json; an unknown sort is told."""
     assert "channels" in shop.run("schema").json["properties"]
+    assert shop.run("schema", "--json").out == shop.run("schema").out
     assert shop.run("schema", "routes").json
     assert CANNOT_TELL == shop.run("schema", "nothing").code
 
@@ -453,6 +479,46 @@ def test_what_the_hub_refuses_is_told(shop: Shop) -> None:
         done = shop.run(*arguments)
         assert (NO, "") == (done.code, done.out), (arguments, done)
         assert reason in done.err, (arguments, done)
+
+
+CHINESE = [
+    (("conversations",), "编号"),
+    (("channels",), "最近事件"),
+    (("shunted", "list"), "字节"),
+    (("doctor",), "没有问题"),
+    (("show", "c1-1-1"), "没有这个会话：c1-1-1"),
+    (("show", "nonsense"), "没有这个编号：'nonsense' 不是会话编号"),
+    (("conversations", "--limit", "1000"), "参数不对：limit 应为 1 到 200 的数字"),
+    (("-c", "nope.yaml", "run"), "nope.yaml:1:1: 无法读取文件（文件不存在）"),
+    (("-c", "nope.yaml", "channels"), "nope.yaml:1:1: 无法读取文件（文件不存在）"),
+    (("check", "--ignore", "hidden-rout"), "没有检查项 'hidden-rout'（是不是 hidden-route？）"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), CHINESE, ids=[" ".join(one) for one, _ in CHINESE])
+def test_messages_in_chinese(shop: Shop, arguments: tuple[str, ...], words: str) -> None:
+    """Tables, refusals of the hub, and what is wrong with a file are told in the language of the terminal."""
+    done = shop.run(*arguments, LANG="zh_CN.UTF-8")
+    assert words in done.out + done.err
+
+
+def test_no_hub_in_chinese(shop: Shop, tmp_path: Path) -> None:
+    """That no hub has run or answers here is told in the language of the terminal."""
+    write(tmp_path, configuration(CHANNELS, port=9), routes=ROUTES)
+    told = shop.run("channels", folder=tmp_path, LANG="zh_CN.UTF-8")
+    assert (CANNOT_TELL, "本机没有以此配置运行过汇流\n") == (told.code, told.err)
+    told = shop.run("channels", folder=tmp_path, LANG="zh_CN.UTF-8", HUILIU_API_TOKEN="x")
+    assert (CANNOT_TELL, "http://127.0.0.1:9 没有汇流应答\n") == (told.code, told.err)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("channels",), ("run",), ("doctor",), ("routes", "show"), ("check",)], ids=" ".join
+)
+def test_a_configuration_that_cannot_be_read(shop: Shop, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """It is neither good nor bad: every command ends with 2; one that has faults ends with 1."""
+    assert CANNOT_TELL == shop.run("-c", "nope.yaml", *arguments, folder=tmp_path).code
+    (tmp_path / "bad.yaml").write_text("http: 5\n", encoding="utf-8")
+    assert NO == shop.run("-c", "bad.yaml", *arguments, folder=tmp_path).code
 
 
 def test_an_id_cannot_lead_elsewhere(shop: Shop) -> None:
