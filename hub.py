@@ -54,6 +54,7 @@ from inbox.partitions import shared_key
 from inbox.recording import Shunted
 from inbox.serving import Serving, origin_of
 from inbox.store import StoreError
+from inbox.usage import speaking
 from inbox.work import Actor
 from outbox import webhooks
 from outbox.endpoint_ledger import address
@@ -483,17 +484,18 @@ def hoisted(arguments: list[str]) -> list[str]:
 
 def command_line(*, only_run: bool = False) -> typer.Typer:
     """Build the command line; commands of the packages are added to ours, unless it shall *only_run* the hub."""
-    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Huiliu 汇流")
     chosen = {"config": Path(os.environ.get("HUILIU_CONFIG", "") or "huiliu.yaml")}
+
+    def locale() -> str:
+        return language(chosen["config"])
+
+    app = typer.Typer(cls=speaking(locale), no_args_is_help=True, pretty_exceptions_enable=False, help="Huiliu 汇流")
 
     def loaded(*, proven: bool = False) -> Loaded:
         try:
             return load(chosen["config"], kinds, prove=prove if proven else None)
         except ConfigError as error:
             raise typer.Exit(config_commands.refuse(error, locale())) from None
-
-    def locale() -> str:
-        return language(chosen["config"])
 
     def connect() -> Client:
         try:
