@@ -1,11 +1,11 @@
-"""What commands print in the reader's language: the heads of tables, and what came of an action."""
+"""What commands print in the reader's language: the heads of tables, and what is wrong with a file or an option."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
 
@@ -82,11 +82,6 @@ HEADS = {
 def heads(names: Sequence[str], locale: str) -> list[str]:
     """Return the heads *names* of a table in the language of *locale*; one without a word is empty."""
     return [HEADS[name] if name and locale.startswith("zh") else name for name in names]
-
-
-def outcome(done: dict[str, Any], key: str, *, as_json: bool) -> None:
-    """Print what came of an action: the one value that a person looks for, or for a script all of the answer."""
-    dump(done) if as_json else print(done[key])
 
 
 def trouble(error: OSError | ValueError, locale: str) -> str:

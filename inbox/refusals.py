@@ -29,6 +29,9 @@ SENTENCES = {
     "the connection to the hub was lost": "与汇流的连接中断了",
     "the hub stopped before the report was made": "报表没有做完，汇流就停了",
     "the hub stopped in the middle of the report": "报表传到一半，汇流就停了",
+    # what a command cannot open by itself
+    "no hub runs its store in {}": "{} 里没有正在运行的汇流存储",
+    "the store in {} cannot be used: {}": "{} 里的存储不能使用：{}",
     # titles
     "Bad header": "请求头不对",
     "Bad parameter": "参数不对",

@@ -9,6 +9,7 @@ import email.policy
 import io
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
@@ -232,6 +233,7 @@ async def test_one_of_several_surveys_is_named(store_url: str, tmp_path: Path, m
     (tmp_path / "surveys.yaml").write_text(SURVEYS + SURVEYS.replace("csat:", "visit:", 1), encoding="utf-8")
     async with running(store_url, path) as stage:
         huiliu = terminal(stage, tmp_path, monkeypatch)
+        assert re.search(r"csat +csat +manual +开", (await huiliu("survey", "list"))[1])
         for command in ("report", "export"):
             assert (2, "", "请指明问卷：csat, visit\n") == await huiliu("survey", command)
     (tmp_path / "surveys.yaml").write_text("{}\n", encoding="utf-8")

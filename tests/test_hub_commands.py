@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import hashlib
 import json
 import os
@@ -221,9 +222,68 @@ LISTS = [("outbox", "list"), ("dead", "list"), ("shunted", "list")]
 @pytest.mark.parametrize("arguments", LISTS, ids=" ".join)
 def test_lists_of_what_needs_somebody(shop: Shop, arguments: tuple[str, ...]) -> None:
     """What is owed, dead or shunted: a table with a head, or JSON."""
-    done = shop.run(*arguments)
+    done = shop.run(*arguments, LANG="en")
     assert (FINE, "id") == (done.code, done.out.split()[0])
     assert {"items", "next"} == set(shop.run(*arguments, "--json").json)
+
+
+IN_CHINESE = [
+    ("outbox", "list"), ("dead", "list"), ("contact", "list"), ("survey", "list"), ("templates", "list"),
+    ("campaign", "list"), ("webhooks", "list"), ("routes", "history"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", IN_CHINESE, ids=" ".join)
+def test_heads_of_tables_are_in_chinese(shop: Shop, arguments: tuple[str, ...]) -> None:
+    """Who reads Chinese has every head of a table in Chinese, who reads English in English."""
+    head, english = [shop.run(*arguments, LANG=one).out.splitlines()[0] for one in ("zh_CN.UTF-8", "en_US.UTF-8")]
+    assert re.fullmatch(r"[\u4e00-\u9fff ]+", head), head
+    assert english.isascii()
+    assert len(head.split()) <= len(english.split())
+
+
+MISTAKES = [
+    (("routes", "explain", "--channel", "site-chat", "--text", "x", "--at", "sometime"), "--at: 'sometime' 不是时间；"),
+    (("routes", "explain", "--channel", "site-chta"), "没有渠道 'site-chta'；现有渠道：site-chat, shop-wechat"),
+    (("routes", "explain"), "请指明渠道："),
+    (("routes", "replay", "routes.yaml", "--since", "soon"), "--since: soon 不是时长；应为 "),
+    (("routes", "replay", "missing.yaml"), "missing.yaml:1:1: 无法读取文件（文件不存在）\n"),
+    (("reply", "c1-1-1", "x", "--at", "soon"), "--at soon：应为 2026-11-21T09:30 这样的时间\n"),
+    (("reply", "c1-1-1", "x", "--var", "a"), "--var a：应为 名称=值\n"),
+    (("campaign", "preview", "missing.yaml"), "missing.yaml:1:1: 无法读取文件（文件不存在）\n"),
+    (("contact", "import", "missing.csv"), "无法读取 missing.csv：文件不存在\n"),
+    (("survey", "send", "csat", "--list", "missing.csv"), "missing.csv：无法读取\n"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), MISTAKES, ids=[" ".join(one[-2:]) for one, _ in MISTAKES])
+def test_mistakes_at_the_terminal_are_told_in_chinese(shop: Shop, arguments: tuple[str, ...], words: str) -> None:
+    """What cannot be understood or read ends with 2, in the one language of whoever typed it."""
+    done = shop.run(*arguments, LANG="zh_CN.UTF-8")
+    assert (CANNOT_TELL, "") == (done.code, done.out)
+    assert done.err.startswith(words)
+
+
+def test_an_action_is_told_to_scripts(shop: Shop) -> None:
+    """After an action `--json` prints the hub's answer, and `show` takes the option although it prints nothing else."""
+    tomorrow = (dt.datetime.now(dt.UTC) + dt.timedelta(days=1)).isoformat()
+    delivery = shop.run("reply", shop.conversation, "以后再说", "--at", tomorrow, "--json").json["delivery"]["id"]
+    assert delivery == shop.run("outbox", "show", delivery, "--json").json["id"]
+    called_back = shop.run("outbox", "cancel", delivery, "--json")
+    assert (FINE, delivery) == (called_back.code, called_back.json["id"])
+    for arguments in (("outbox", "retry"), ("outbox", "confirm"), ("dead", "retry"), ("dead", "drop")):
+        refused = shop.run(*arguments, "d1-abc", "--json")
+        assert (NO, "") == (refused.code, refused.out), arguments
+    assert shop.run("webhooks", "secret", "--json").json["secret"].startswith("whsec_")
+
+
+def test_a_reply_that_cannot_go_is_told_in_one_language(shop: Shop) -> None:
+    """What stands in the way is said in the language of the terminal, whichever the hub's is."""
+    for language, words in (("en_US.UTF-8", "The reply would not go: "), ("zh_CN.UTF-8", "回复发不出去：")):
+        done = shop.run("reply", shop.conversation, " \u200b ", LANG=language)
+        assert (NO, "") == (done.code, done.out), done
+        assert done.err.startswith(words), done
+        assert ("en" in language) == done.err.isascii(), done
 
 
 def test_dead_letters_from_end_to_end(shop: Shop) -> None:
@@ -305,7 +365,7 @@ def test_the_routes_as_they_are(shop: Shop) -> None:
     assert "a refund" in tested.out or "1" in tested.out
     explained = shop.run("routes", "explain", "--channel", "site-chat", "--text", "我要退款", "--json")
     assert (FINE, "aftersales") == (explained.code, explained.json["decision"]["team"])
-    unknown = shop.run("routes", "explain", "--channel", "site-chta", "--text", "x")
+    unknown = shop.run("routes", "explain", "--channel", "site-chta", "--text", "x", LANG="en")
     assert CANNOT_TELL == unknown.code
     assert "did you mean site-chat?" in unknown.err
 
@@ -340,15 +400,19 @@ def test_stored_messages_through_other_routes(shop: Shop, tmp_path: Path) -> Non
 
 
 def test_a_replay_that_makes_no_sense(shop: Shop, tmp_path: Path) -> None:
-    """Faults of the candidate are told like any other, exit 1; a duration that is none, or no store: exit 2."""
+    """Faults of the candidate are told like any other, exit 1; a duration that is none, no file or no store: 2."""
     (tmp_path / "new.yaml").write_text(CANDIDATE.replace("aftersales", "aftersale"), encoding="utf-8")
     done = shop.run("routes", "replay", str(tmp_path / "new.yaml"), LANG="en")
     assert NO == done.code
     assert re.search(r"new\.yaml:\d+:\d+: .*did you mean aftersales\?", done.err)
     assert CANNOT_TELL == shop.run("routes", "replay", "routes.yaml", "--since", "soon", LANG="en").code
+    done = shop.run("routes", "replay", "missing.yaml", LANG="en")
+    assert (CANNOT_TELL, True) == (done.code, "missing.yaml:1:1: the file cannot be read" in done.err)
     write(tmp_path, configuration(CHANNELS), routes=ROUTES)
     done = shop.run("routes", "replay", "routes.yaml", folder=tmp_path, LANG="en")
     assert (CANNOT_TELL, True) == (done.code, "no hub runs its store" in done.err)
+    chinese = shop.run("routes", "replay", "routes.yaml", folder=tmp_path, LANG="zh_CN.UTF-8")
+    assert re.fullmatch("无法读取存储：.* 里没有正在运行的汇流存储\n", chinese.err)
 
 
 def test_back_to_earlier_routes(shop: Shop) -> None:
