@@ -27,7 +27,7 @@ from pydantic import BaseModel, SecretStr
 from config import commands as config_commands
 from config.channels import Unavailable as KindUnavailable
 from config.channels import UnknownKind as NoSuchKind
-from config.faults import ConfigError, Fault, nearest
+from config.faults import ConfigError, Fault
 from config.loading import Attempt, Loaded, attempt, load, partial_settings
 from config.reload import Live, changed
 from config.settings import Settings
@@ -54,6 +54,7 @@ from inbox.partitions import shared_key
 from inbox.recording import Shunted
 from inbox.serving import Serving, origin_of
 from inbox.store import StoreError
+from inbox.usage import speaking
 from inbox.work import Actor
 from outbox import webhooks
 from outbox.endpoint_ledger import address
@@ -483,31 +484,31 @@ def hoisted(arguments: list[str]) -> list[str]:
 
 def command_line(*, only_run: bool = False) -> typer.Typer:
     """Build the command line; commands of the packages are added to ours, unless it shall *only_run* the hub."""
-    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Huiliu 汇流")
-    chosen: dict[str, Path] = {}
+    chosen = {"config": Path(os.environ.get("HUILIU_CONFIG", "") or "huiliu.yaml")}
+
+    def locale() -> str:
+        return language(chosen["config"])
+
+    app = typer.Typer(cls=speaking(locale), no_args_is_help=True, pretty_exceptions_enable=False, help="Huiliu 汇流")
 
     def loaded(*, proven: bool = False) -> Loaded:
         try:
             return load(chosen["config"], kinds, prove=prove if proven else None)
         except ConfigError as error:
-            print(error, file=sys.stderr)
-            raise typer.Exit(1) from None
-
-    def locale() -> str:
-        return language(chosen["config"])
+            raise typer.Exit(config_commands.refuse(error, locale())) from None
 
     def connect() -> Client:
         try:
-            return Client.of(partial_settings(chosen["config"], ("http", "store")))
+            return Client.of(partial_settings(chosen["config"], ("http", "store")), locale())
         except ConfigError as error:
-            print(error, file=sys.stderr)
-            raise typer.Exit(1) from None
+            raise typer.Exit(config_commands.refuse(error, locale())) from None
 
     @app.callback()
     def options(
         config: Annotated[str, typer.Option("-c", "--config", help="configuration file / 配置文件")] = "",
     ) -> None:
-        chosen["config"] = Path(config or os.environ.get("HUILIU_CONFIG", "") or "huiliu.yaml")
+        if config:
+            chosen["config"] = Path(config)
 
     @app.command()
     def run(
@@ -528,11 +529,14 @@ def command_line(*, only_run: bool = False) -> typer.Typer:
 
     @app.command()
     def init(
-        directory: Annotated[str, typer.Argument()] = ".",
+        directory: Annotated[str, typer.Argument()] = "",
         preset: Annotated[str, typer.Option("--preset", help="starter or shop / 预设：starter 或 shop")] = "starter",
+        as_json: AsJson = False,
     ) -> None:
         """Write starter files. / 写入起步配置。"""
-        raise typer.Exit(config_commands.init(directory, preset=preset, locale=locale()))
+        config = chosen["config"]
+        target = str(Path(directory) / config.name if directory else config)
+        raise typer.Exit(config_commands.init(target, preset=preset, as_json=as_json, locale=locale()))
 
     @app.command()
     def check(
@@ -546,9 +550,7 @@ def command_line(*, only_run: bool = False) -> typer.Typer:
         """Check configuration and routes. / 检查配置与路由。"""
         for rule in ignored or []:
             if rule not in (*RULES, *PROOFS):
-                hint = nearest(rule, (*RULES, *PROOFS))
-                print(f"no rule {rule!r}" + (f" (did you mean {hint}?)" if hint else ""), file=sys.stderr)
-                raise typer.Exit(2)
+                raise typer.Exit(config_commands.unknown_rule(rule, (*RULES, *PROOFS), locale=locale()))
         code = config_commands.check(
             files or [],
             kinds,
@@ -562,7 +564,10 @@ def command_line(*, only_run: bool = False) -> typer.Typer:
         raise typer.Exit(code)
 
     @app.command()
-    def schema(which: Annotated[str, typer.Argument()] = "huiliu") -> None:
+    def schema(
+        which: Annotated[str, typer.Argument()] = "huiliu",
+        as_json: AsJson = False,  # noqa: ARG001  # it prints nothing else
+    ) -> None:
         """Print the JSON Schema of a file. / 输出 JSON Schema。"""
         known: dict[str, type[BaseModel]] = {}
         for kind in registry.known():
@@ -582,7 +587,7 @@ def command_line(*, only_run: bool = False) -> typer.Typer:
     @app.command()
     def doctor(as_json: AsJson = False) -> None:
         """Look whether everything is as it should be. / 体检。"""
-        raise typer.Exit(asyncio.run(examine_all(loaded(), as_json=as_json)))
+        raise typer.Exit(asyncio.run(examine_all(loaded(), locale(), as_json=as_json)))
 
     if only_run:
         return app

@@ -325,10 +325,18 @@ REASONS = {
     "no such file or directory": "文件不存在",
     "permission denied": "没有权限",
     "is a directory": "是目录",
+    "not a directory": "不是目录",
+    "file exists": "文件已存在",
+    "read-only file system": "文件系统只读",
+    "no space left on device": "磁盘已满",
     "not a regular file": "不是普通文件",
     "this is no file name": "不是文件名",
     "this value": "该值",
 }
+_PRINTED = re.compile(
+    r"(.+?):(\d+):(\d+): (?:([\w-]+(?:\.[\w.-]+|\[\d+\])*): )?(.+?)"
+    r"(?:; expected (.+?))?(?:; did you mean (.+?)\?)?(?: \[([\w-]+)\])?"
+)
 
 
 def said(fault: Fault) -> str:
@@ -342,18 +350,28 @@ def said(fault: Fault) -> str:
     return f"{where}{path}{what}{wanted}{nearest}{rule}"
 
 
+def retold(line: str) -> str:
+    """Print in Chinese a fault that somebody else printed as `str` does; any other line stays as it is."""
+    found = _PRINTED.fullmatch(line)
+    if found is None:
+        return line
+    file, row, column, path, what, wanted, nearest, rule = (each or "" for each in found.groups())
+    return said(Fault(file, int(row), int(column), path, what, wanted, nearest, rule))
+
+
 def translated(sentence: str) -> str:
     """Return *sentence* in Chinese, or as it is when it is none of ours."""
-    return _matched(sentence, (*SENTENCES.items(), *remarks.SENTENCES.items())) or sentence
+    return matched(sentence, (*SENTENCES.items(), *remarks.SENTENCES.items())) or sentence
 
 
 def expected(text: str) -> str:
     """Return in Chinese what was expected."""
-    known = _matched(text, (*EXPECTATIONS.items(), *remarks.EXPECTATIONS.items()))
+    known = matched(text, (*EXPECTATIONS.items(), *remarks.EXPECTATIONS.items()))
     return known or re.sub(r", | or ", "、", text) if " " in text else known or text
 
 
-def _matched(text: str, table: tuple[tuple[str, str], ...]) -> str:
+def matched(text: str, table: tuple[tuple[str, str], ...]) -> str:
+    """Return what *table* says for *text*, each {} filled in, or "" if it knows no such sentence."""
     if text in dict(table):
         return dict(table)[text]
     for pattern, (_, chinese) in zip(_patterns(tuple(key for key, _ in table)), table, strict=True):

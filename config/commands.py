@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -17,7 +18,7 @@ from pydantic import BaseModel
 from config import chinese, schema, starting, validation
 from config.channels import Kinds
 from config.documents import Document, parse
-from config.faults import Fault, nearest
+from config.faults import ConfigError, Fault, nearest
 from config.guard import GuardFile
 from config.loading import Attempt, Loaded, Prove, attempt, candidate, in_order
 from config.routes import RouteFile
@@ -36,7 +37,7 @@ Lint = Callable[[Loaded], list[Fault]]
 _SAID = {
     "en": {
         "wrote": "wrote {}",
-        "next": "Next: huiliu check, then huiliu run",
+        "next": "Next: huiliu {0}check, then huiliu {0}run",
         "no preset": "there is no preset {}; presets are {}",
         "exists": "{} exists already; nothing was written",
         "cannot write": "cannot write: {}",
@@ -44,10 +45,12 @@ _SAID = {
         "faults": "{} fault(s)",
         "warnings": "{} warning(s)",
         "unknown": "there is no schema {}; schemas are {}",
+        "no rule": "no rule {!r}",
+        "near": " (did you mean {}?)",
     },
     "zh-CN": {
         "wrote": "已写入 {}",
-        "next": "下一步：huiliu check，然后 huiliu run",
+        "next": "下一步：huiliu {0}check，然后 huiliu {0}run",
         "no preset": "没有名为 {} 的预设；可用：{}",
         "exists": "{} 已存在，没有写入任何文件",
         "cannot write": "无法写入：{}",
@@ -55,28 +58,57 @@ _SAID = {
         "faults": "共 {} 处错误",
         "warnings": "共 {} 条提醒",
         "unknown": "没有名为 {} 的 schema；可用：{}",
+        "no rule": "没有检查项 {!r}",
+        "near": "（是不是 {}？）",
     },
 }
 
 
-def init(directory: str = ".", *, preset: str = "starter", locale: str = "en") -> int:
-    """Write the files of *preset* into *directory*; 1 if one of them exists, 2 if they cannot be written."""
+def refuse(error: ConfigError, locale: str = "en") -> int:
+    """Print why a configuration cannot be used; 1 if it has faults, 2 if it cannot be read."""
+    print(said(error, locale), file=sys.stderr)
+    return code(error)
+
+
+def said(error: ConfigError, locale: str) -> str:
+    """Return every fault on a line of its own."""
+    return "\n".join(chinese.said(fault) for fault in error.faults) if locale == "zh-CN" else str(error)
+
+
+def code(error: ConfigError) -> int:
+    """Return 1 for a configuration that has faults, 2 for one that cannot be read."""
+    return NO if parse(error.faults[0].file).sha256 else CANNOT_TELL
+
+
+def init(config: str = "huiliu.yaml", *, preset: str = "starter", as_json: bool = False, locale: str = "en") -> int:
+    """Write the files of *preset*, the configuration as *config*; 1 if one of them exists, 2 if they cannot be written.
+
+    With *as_json* their names are printed as ``written``, or what is wrong as ``fault`` and ``message``.
+    """
+
+    def fail(fault: str, message: str, code: int) -> int:
+        if as_json:
+            print(json.dumps({"fault": fault, "message": message}, ensure_ascii=False, indent=2))
+        print(message, file=sys.stderr)
+        return code
+
+    comma = "、" if locale == "zh-CN" else ", "
     if preset not in starting.PRESETS:
-        print(
-            _say(locale, "no preset", preset, ("、" if locale == "zh-CN" else ", ").join(starting.PRESETS)),
-            file=sys.stderr,
-        )
-        return CANNOT_TELL
+        return fail("preset", _say(locale, "no preset", preset, comma.join(starting.PRESETS)), CANNOT_TELL)
     try:
-        for path in starting.init(Path(directory), preset):
-            print(_say(locale, "wrote", path))
+        written = [str(path) for path in starting.init(Path(config), preset)]
     except starting.Occupied as error:
-        print(_say(locale, "exists", ", ".join(map(str, error.files))), file=sys.stderr)
-        return NO
+        return fail("exists", _say(locale, "exists", comma.join(map(str, error.files))), NO)
     except OSError as error:
-        print(_say(locale, "cannot write", error.strerror or type(error).__name__), file=sys.stderr)
-        return CANNOT_TELL
-    print(_say(locale, "next"))
+        why = error.strerror or type(error).__name__
+        why = chinese.REASONS.get(why.lower(), why) if locale == "zh-CN" else why
+        return fail("file", _say(locale, "cannot write", why), CANNOT_TELL)
+    if as_json:
+        print(json.dumps({"written": written}, ensure_ascii=False, indent=2))
+        return FINE
+    for path in written:
+        print(_say(locale, "wrote", path))
+    print(_say(locale, "next", "" if config == "huiliu.yaml" else f"-c {shlex.quote(config)} "))
     return FINE
 
 
@@ -133,6 +165,13 @@ def print_schema(kinds: Mapping[str, type[BaseModel]], which: str = "huiliu", *,
         return CANNOT_TELL
     print(json.dumps(schemas[which](), ensure_ascii=False, indent=2))
     return FINE
+
+
+def unknown_rule(rule: str, known: Sequence[str], *, locale: str = "en") -> int:
+    """Print that there is no such *rule*, and the nearest that is *known*."""
+    near = nearest(rule, known)
+    print(_say(locale, "no rule", rule) + (_say(locale, "near", near) if near else ""), file=sys.stderr)
+    return CANNOT_TELL
 
 
 def _faults(

@@ -20,18 +20,24 @@ class Occupied(Exception):
         self.files = files
 
 
-def init(directory: Path, preset: str = "starter") -> list[Path]:
-    """Write the files of *preset* and a random API token into *directory*, made if need be; return their paths.
+def init(config: Path, preset: str = "starter") -> list[Path]:
+    """Write *preset*: *config*, and beside it its other files and a random API token; return their paths.
 
-    Raises `Occupied` before anything is written if one of them exists, and `OSError`.
+    The directory is made if need be. Raises `Occupied` before anything is written if one of them exists, or if
+    *config* is called like another of them, and `OSError`.
     """
-    targets = [directory / name for name in (*FILES, TOKEN)]
-    if existing := [target for target in targets if os.path.lexists(target)]:
+    main, *others = FILES
+    sources = {config.with_name(name): name for name in others}
+    token = config.with_name(TOKEN)
+    targets = [config, *sources, token]
+    if existing := [
+        target for target in dict.fromkeys(targets) if os.path.lexists(target) or targets.count(target) > 1
+    ]:
         raise Occupied(existing)
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        _write(directory / name, resources.files("config").joinpath(preset, name).read_bytes(), mode=0o644)
-    _write(directory / TOKEN, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
+    config.parent.mkdir(parents=True, exist_ok=True)
+    for target, name in {config: main, **sources}.items():
+        _write(target, resources.files("config").joinpath(preset, name).read_bytes(), mode=0o644)
+    _write(token, secrets.token_urlsafe(32).encode() + b"\n", mode=0o600)
     return targets
 
 

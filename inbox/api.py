@@ -131,6 +131,13 @@ class Ask:
     def actor(self) -> Actor:
         return self.token.actor
 
+    @property
+    def language(self) -> str:
+        """The language of ours that a program asks to be answered in, "" if it does not say; pages have their own."""
+        asked = "" if self.token.session else self.request.headers.get("Accept-Language", "")
+        tags = [part.partition(";")[0].strip().lower() for part in asked.split(",")]
+        return next(({"zh": "zh-CN", "en": "en"}[tag[:2]] for tag in tags if tag[:2] in {"zh", "en"}), "")
+
     def part(self, name: str) -> str:
         """Return a variable part of the path."""
         return self.instead.get(name) or self.request.match_info[name]

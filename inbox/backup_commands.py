@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from config import commands as config_commands
 from config.faults import ConfigError
 from config.settings import Settings
 from inbox.backup import Origin, check, make
@@ -267,7 +268,11 @@ def _said(error: Exception, words: dict[str, str]) -> tuple[int, str, str]:
         case FileExistsError():
             return NO, "exists", words["exists"].format(file=error)
         case ConfigError():
-            return NO, "configuration", str(error)
+            return (
+                config_commands.code(error),
+                "configuration",
+                config_commands.said(error, "zh-CN" if words is CHINESE else "en"),
+            )
         case OSError():
             return CANNOT_TELL, "file", f"{error.filename or ''}: {error.strerror or error}"
         case _:

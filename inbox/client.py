@@ -13,6 +13,7 @@ from typing import Any
 
 from config.settings import Settings
 from inbox.api import PREFIX
+from inbox.refusals import said, told
 
 TIMEOUT = 30.0
 SLOW = 600.0
@@ -44,14 +45,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Calls the hub at *base* with *token*."""
+    """Calls the hub at *base* with *token*; *language* is the one in which it answers and complains, if given."""
 
     base: str
     token: str
+    language: str = ""
 
     @classmethod
-    def of(cls, settings: Settings) -> Client:
-        """Return a client for the hub of this configuration, on this machine.
+    def of(cls, settings: Settings, language: str = "") -> Client:
+        """Return a client for the hub of this configuration, on this machine, that speaks *language*.
 
         The token is $HUILIU_API_TOKEN, else the one that the running hub keeps beside its data.
         Raises `NoHub` when there is neither.
@@ -61,9 +63,9 @@ class Client:
             try:
                 token = (settings.store.path / "cli.token").read_text(encoding="utf-8")
             except OSError:
-                raise NoHub("no hub has run with this configuration on this machine") from None
+                raise NoHub(said("no hub has run with this configuration on this machine", language)) from None
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.http.host, settings.http.host)  # noqa: S104  # compared, not bound
-        return cls(f"http://{host}:{settings.http.port}", token)
+        return cls(f"http://{host}:{settings.http.port}", token, language)
 
     def get(self, path: str, **query: str | int) -> Any:
         """GET below /api/v1. Raises `NoHub`, `Refused`."""
@@ -88,36 +90,36 @@ class Client:
                 while piece := response.read(1 << 16):
                     yield piece
             except (OSError, ValueError):
-                raise NoHub("the connection to the hub was lost") from None
+                raise self._lost("the connection to the hub was lost") from None
 
     def put(self, path: str, body: dict[str, Any]) -> Any:
         """PUT below /api/v1. Raises `NoHub`, `Refused`."""
         return self._call("PUT", path, json.dumps(body).encode())
 
-    def download(self, path: str, told: Callable[[float], None], **query: str) -> Iterator[bytes]:
-        """GET a report piece by piece; *told* hears how far it is, from 0 to 1. Raises `NoHub`, `Refused`."""
+    def download(self, path: str, hears: Callable[[float], None], **query: str) -> Iterator[bytes]:
+        """GET a report piece by piece; *hears* is told how far it is, from 0 to 1. Raises `NoHub`, `Refused`."""
         wanted = urllib.parse.urlencode({"progress": "true", **{name: value for name, value in query.items() if value}})
         with self.opened("GET", f"{path}?{wanted}", patience=PATIENCE) as response:
             try:
                 for line in response:
-                    said = json.loads(line)
-                    if "error" in said:
-                        raise Refused(said["error"])
-                    if "size" in said:
+                    news = json.loads(line)
+                    if "error" in news:
+                        raise Refused(said(news["error"], self.language))
+                    if "size" in news:
                         break
-                    told(said["progress"])
+                    hears(news["progress"])
                 else:
-                    raise NoHub("the hub stopped before the report was made")
-                told(1.0)
-                left = said["size"]
+                    raise self._lost("the hub stopped before the report was made")
+                hears(1.0)
+                left = news["size"]
                 while left > 0:
                     piece = response.read(min(left, 1 << 16))
                     if not piece:
-                        raise NoHub("the hub stopped in the middle of the report")
+                        raise self._lost("the hub stopped in the middle of the report")
                     left -= len(piece)
                     yield piece
             except (OSError, ValueError):
-                raise NoHub("the connection to the hub was lost") from None
+                raise self._lost("the connection to the hub was lost") from None
 
     def delete(self, path: str) -> Any:
         """DELETE below /api/v1. Raises `NoHub`, `Refused`."""
@@ -128,7 +130,10 @@ class Client:
             try:
                 return json.load(response)
             except (OSError, TimeoutError):
-                raise NoHub(f"no hub answers at {self.base}") from None
+                raise self._lost(f"no hub answers at {self.base}") from None
+
+    def _lost(self, why: str) -> NoHub:
+        return NoHub(said(why, self.language))
 
     def opened(
         self,
@@ -144,6 +149,8 @@ class Client:
         *patience* is for how many seconds the hub may be silent. Raises `NoHub`, `Refused`.
         """
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **(more or {})}
+        if self.language:
+            headers["Accept-Language"] = self.language
         request = urllib.request.Request(f"{self.base}{PREFIX}{path}", body, headers, method=method)  # noqa: S310  # our own host
         try:
             return urllib.request.urlopen(request, timeout=patience)  # noqa: S310  # our own host
@@ -154,8 +161,8 @@ class Client:
                 except ValueError:
                     problem = {"title": f"status {error.code}"}
             if error.code == 401:
-                raise NoToken("the hub does not know this token") from None
-            text = ": ".join(filter(None, (problem.get("title"), problem.get("detail"))))
+                raise NoToken(said("the hub does not know this token", self.language)) from None
+            text = told(problem.get("title", ""), problem.get("detail", ""), self.language)
             raise Refused(text, error.code, problem, int(error.headers.get("Retry-After", 0))) from None
         except (urllib.error.URLError, OSError, TimeoutError):
-            raise NoHub(f"no hub answers at {self.base}") from None
+            raise self._lost(f"no hub answers at {self.base}") from None

@@ -11,10 +11,28 @@ from typing import Annotated, Any
 import typer
 
 from inbox.client import Client, NoHub, Refused
+from inbox.refusals import said
 
 FINE, NO, CANNOT_TELL = 0, 1, 2
 Connect = Callable[[], Client]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON / 输出 JSON")]
+
+WORDS = {
+    "en": {
+        "conversations": ("id", "status", "channel", "contact", "team", "agent", "priority", "last message", "subject"),
+        "channels": ("channel", "kind", "state", "last event", "lag", "received", "shunted", "reason"),
+        "shunted": ("id", "channel", "at", "bytes", "error"),
+        "seconds": "{:.1f} s",
+        "faults": "the files as they are now are not in use:",
+    },
+    "zh": {
+        "conversations": ("编号", "状态", "渠道", "客户", "团队", "客服", "优先级", "最近消息", "主题"),
+        "channels": ("渠道", "类型", "状态", "最近事件", "滞后", "收到", "无法解析", "原因"),
+        "shunted": ("编号", "渠道", "时间", "字节", "错误"),
+        "seconds": "{:.1f} 秒",
+        "faults": "文件有错误，没有启用：",
+    },
+}
 
 
 def attempt(work: Callable[[], None]) -> None:
@@ -32,6 +50,14 @@ def attempt(work: Callable[[], None]) -> None:
 def dump(value: Any) -> None:
     """Print *value* as JSON."""
     print(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def outcome(done: dict[str, Any], text: str = "", *, as_json: bool) -> None:
+    """Print what was *done*: all of it as JSON, else *text*, by default its state."""
+    if as_json:
+        dump(done)
+    else:
+        print(text or done["state"])
 
 
 def width(text: str) -> int:
@@ -59,9 +85,12 @@ def one_line(value: Any, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def commands(connect: Connect) -> typer.Typer:
-    """Return the commands; *connect* finds the hub."""
+def commands(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
+    """Return the commands; *connect* finds the hub, *locale* is the language of tables."""
     app = typer.Typer()
+
+    def words() -> dict[str, Any]:
+        return WORDS["zh" if locale().startswith("zh") else "en"]
 
     @app.command()
     def conversations(
@@ -74,9 +103,8 @@ def commands(connect: Connect) -> typer.Typer:
             if as_json:
                 dump(found)
                 return
-            heads = ("id", "status", "channel", "contact", "team", "agent", "priority", "last message", "subject")
             table(
-                heads,
+                words()["conversations"],
                 [
                     (
                         one["id"],
@@ -128,16 +156,15 @@ def commands(connect: Connect) -> typer.Typer:
             if as_json:
                 dump({**found, "routes": rules})
             else:
-                heads = ("channel", "kind", "state", "last event", "lag", "received", "shunted", "reason")
                 table(
-                    heads,
+                    words()["channels"],
                     [
                         (
                             one["id"],
                             one["kind"],
                             one["state"],
                             one["last_event_at"],
-                            "" if one["lag"] is None else f"{one['lag']:.1f} s",
+                            "" if one["lag"] is None else words()["seconds"].format(one["lag"]),
                             one["counts"].get("received", 0),
                             one["counts"].get("shunted", 0),
                             one["reason"],
@@ -146,20 +173,20 @@ def commands(connect: Connect) -> typer.Typer:
                     ],
                 )
             if rules["faults"]:
-                print("the files as they are now are not in use / 文件有错误，没有启用：", file=sys.stderr)
+                print(words()["faults"], file=sys.stderr)
             for fault in rules["faults"]:
-                print(harmless(fault), file=sys.stderr)
+                print(harmless(said(fault, locale())), file=sys.stderr)
             if any(one["state"] == "down" for one in found["items"]):
                 raise typer.Exit(NO)
 
         attempt(work)
 
-    app.add_typer(shunted(connect), name="shunted", help="What nobody could parse. / 无法解析的数据。")
+    app.add_typer(shunted(connect, words), name="shunted", help="What nobody could parse. / 无法解析的数据。")
     return app
 
 
-def shunted(connect: Connect) -> typer.Typer:
-    """Return the commands for shunted payloads."""
+def shunted(connect: Connect, words: Callable[[], dict[str, Any]]) -> typer.Typer:
+    """Return the commands for shunted payloads; *words* are those of the tables."""
     app = typer.Typer(no_args_is_help=True)
 
     @app.command("list")
@@ -171,24 +198,27 @@ def shunted(connect: Connect) -> typer.Typer:
             if as_json:
                 dump(found)
             else:
-                heads = ("id", "channel", "at", "bytes", "error")
-                table(heads, [(o["id"], o["channel"], o["at"], o["size"], o["error"]) for o in found["items"]])
+                keys = ("id", "channel", "at", "size", "error")
+                table(words()["shunted"], [[one[key] for key in keys] for one in found["items"]])
 
         attempt(work)
 
     @app.command("show")
-    def show_one(name: str) -> None:
+    def show_one(
+        name: str,
+        as_json: AsJson = False,  # noqa: ARG001  # it prints nothing else
+    ) -> None:
         """Show one payload as it came. / 显示原文。"""
         attempt(lambda: dump(connect().get(f"/shunted/{name}")))
 
     @app.command()
-    def replay(name: str) -> None:
+    def replay(name: str, as_json: AsJson = False) -> None:
         """Try to understand it again. / 重新处理。"""
-        attempt(lambda: print(connect().post(f"/shunted/{name}/replay")["state"]))
+        attempt(lambda: outcome(connect().post(f"/shunted/{name}/replay"), as_json=as_json))
 
     @app.command()
-    def drop(name: str) -> None:
+    def drop(name: str, as_json: AsJson = False) -> None:
         """Forget it. / 丢弃。"""
-        attempt(lambda: print(connect().post(f"/shunted/{name}/drop")["state"]))
+        attempt(lambda: outcome(connect().post(f"/shunted/{name}/drop"), as_json=as_json))
 
     return app

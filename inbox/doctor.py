@@ -9,24 +9,74 @@ from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+from config import chinese
 from config.loading import Loaded
 from inbox.client import Client, NoHub, Refused
 from inbox.durability import Finding, judge
 from inbox.opening import examine
 from inbox.store import StoreError, Topology
 
+ENGLISH = {"fine": "{}: fine", "findings": "{}: {} finding(s)", "refuse": "refuse: {}", "warn": "warn: {}"}
+CHINESE = {"fine": "{}：没有问题", "findings": "{}：发现 {} 处", "refuse": "错误：{}", "warn": "提醒：{}"}
+FINDINGS = {
+    "the hub does not use the files as they are: {}": "文件没有启用：{}",
+    "the shadow routes are not watched: {}": "影子规则没有在比对：{}",
+    "the hub's processes use different rules": "各进程使用的规则不一致",
+    "package {} is not ours: another distribution lies over it": "包 {} 不是汇流的：被别的发行包覆盖了",
+    "package {} belongs to several distributions": "包 {} 属于多个发行包",
+    "store.durability asks for {}, but the store has appendonly no; set appendonly yes": (
+        "store.durability 要求 {}，但存储的 appendonly 是 no；请设 appendonly yes"
+    ),
+    "the store does not tell whether it keeps an append-only log (appendonly)": (
+        "存储没有说明是否保留追加日志（appendonly）"
+    ),
+    "the store does not tell its appendfsync; {} is asked for": "存储没有说明 appendfsync；要求的是 {}",
+    "store.durability asks for {}, but the store has appendfsync {}; set appendfsync {}, or ask for everysec": (
+        "store.durability 要求 {}，但存储的 appendfsync 是 {}；请设 appendfsync {}，或改为要求 everysec"
+    ),
+    "store.durability asks for {}, but the store has appendfsync {}; set appendfsync {}": (
+        "store.durability 要求 {}，但存储的 appendfsync 是 {}；请设 appendfsync {}"
+    ),
+    "the store could not write its append-only log the last time; is its disk full?": (
+        "存储上一次没能写入追加日志；磁盘满了吗？"
+    ),
+    "the store does not tell its maxmemory-policy; only noeviction keeps every message": (
+        "存储没有说明 maxmemory-policy；只有 noeviction 能留住每条消息"
+    ),
+    "the store has maxmemory-policy {}, which deletes messages when memory is short; set maxmemory-policy noeviction": (
+        "存储的 maxmemory-policy 是 {}，内存不足时会删除消息；请设 maxmemory-policy noeviction"
+    ),
+    "the store has replicas but min-replicas-to-write 0: a failover may lose acknowledged writes; "
+    "set min-replicas-to-write 1": (
+        "存储有副本，但 min-replicas-to-write 是 0，故障切换时可能丢失已确认的写入；请设 min-replicas-to-write 1"
+    ),
+    "the store cannot be reached ({})": "连不上存储（{}）",
+    "the cluster cannot be reached ({})": "连不上存储集群（{}）",
+    "no sentinel names the primary ({})": "没有哨兵指出主节点（{}）",
+}
 
-async def examine_all(loaded: Loaded, *, as_json: bool) -> int:
+
+async def examine_all(loaded: Loaded, locale: str = "en", *, as_json: bool) -> int:
     """Print what is right and wrong with names, files and store; 1 if something is wrong."""
     running = await asyncio.to_thread(hub_findings, loaded)
     findings = [*own_names(), *await store_findings(loaded), *running]
     if as_json:
         print(json.dumps([dataclasses.asdict(finding) for finding in findings], ensure_ascii=False, indent=2))
     else:
+        words = CHINESE if locale.startswith("zh") else ENGLISH
         for finding in findings:
-            print(f"{finding.level}: {finding.message}")
-        print(f"{loaded.path}: {'fine' if not findings else f'{len(findings)} finding(s)'}")
+            print(words[finding.level].format(told(finding.message, locale)))
+        print(words["findings" if findings else "fine"].format(loaded.path, len(findings)))
     return 1 if any(finding.level == "refuse" for finding in findings) else 0
+
+
+def told(message: str, locale: str) -> str:
+    """Return what a finding says in the language of *locale*; what has no translation stays as it is."""
+    if not locale.startswith("zh"):
+        return message
+    what, colon, fault = message.partition(": ")
+    line = chinese.retold(fault)
+    return chinese.matched(f"{what}{colon}{line}", tuple(FINDINGS.items())) or message
 
 
 async def store_findings(loaded: Loaded) -> list[Finding]:

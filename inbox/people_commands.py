@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from inbox.client import Client
-from inbox.commands import AsJson, Connect, attempt, dump, table
+from inbox.commands import AsJson, Connect, attempt, dump, outcome, table
 
 WORDS = {
     "en": {
@@ -103,6 +103,7 @@ def commands(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
         forget: Annotated[
             bool, typer.Option("--forget-totp", help="take the second factor away / 取消两步验证")
         ] = False,
+        as_json: AsJson = False,  # noqa: ARG001  # it prints nothing else
     ) -> None:
         """Change somebody's role, login or second factor. / 修改人员。"""
 
@@ -119,19 +120,20 @@ def commands(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
     def disable(
         name: str,
         enable: Annotated[bool, typer.Option("--undo", help="let them in again / 恢复")] = False,
+        as_json: AsJson = False,
     ) -> None:
         """Lock somebody out at once. / 立即停用。"""
 
         def work() -> None:
             done = connect().put(f"/people/{name}", {"disabled": not enable})
-            print(words()["done"].format(id=name, what=state(done, words())))
+            outcome(done, words()["done"].format(id=name, what=state(done, words())), as_json=as_json)
 
         attempt(work)
 
     @app.command()
-    def remove(name: str) -> None:
+    def remove(name: str, as_json: AsJson = False) -> None:
         """Forget somebody; what they did keeps their name. / 删除人员。"""
-        attempt(lambda: print(connect().delete(f"/people/{name}")["state"]))
+        attempt(lambda: outcome(connect().delete(f"/people/{name}"), as_json=as_json))
 
     @app.command()
     def sessions(name: str, as_json: AsJson = False) -> None:
@@ -148,9 +150,14 @@ def commands(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
         attempt(work)
 
     @app.command()
-    def revoke(name: str) -> None:
+    def revoke(name: str, as_json: AsJson = False) -> None:
         """End all sessions of somebody. / 结束所有登录会话。"""
-        attempt(lambda: print(words()["ended"].format(**connect().delete(f"/people/{name}/sessions"))))
+
+        def work() -> None:
+            done = connect().delete(f"/people/{name}/sessions")
+            outcome(done, words()["ended"].format(**done), as_json=as_json)
+
+        attempt(work)
 
     return app
 
@@ -161,7 +168,8 @@ def welcome(
     """Print the link with which a password is set, or set it here."""
     if typed:
         client.post("/session/password", {"token": made["token"], "password": asked(said)})
-        print(said["done"].format(id=name, what=said["states"]["ready"]))
+        done = said["done"].format(id=name, what=said["states"]["ready"])
+        outcome({"id": name, "state": "ready"}, done, as_json=as_json)
     elif as_json:
         dump(made)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -88,6 +88,7 @@ def commands(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
     @app.command()
     def rebuild(
         wait: Annotated[bool, typer.Option("--wait/--no-wait", help="until it is built / 等到建好")] = True,
+        as_json: AsJson = False,
     ) -> None:
         """Build the index anew while searches go on. / 在线重建搜索索引。"""
 
@@ -95,10 +96,13 @@ def commands(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
             client = connect()
             began = client.get("/search/index")["items"]
             client.post("/search/rebuild")
-            print(words()["begun"])
-            if wait and not _watched(lambda: client.get("/search/index")["items"], began, words()):
+            course = sys.stderr if as_json else sys.stdout
+            print(words()["begun"], file=course)
+            if wait and not _watched(lambda: client.get("/search/index")["items"], began, words(), course):
                 print(words()["slow"], file=sys.stderr)
                 raise typer.Exit(CANNOT_TELL)
+            if as_json:
+                dump(client.get("/search/index"))
 
         attempt(work)
 
@@ -116,8 +120,10 @@ def _row(one: dict[str, Any], words: dict[str, str]) -> tuple[str, ...]:
     )
 
 
-def _watched(look: Callable[[], list[dict[str, Any]]], began: list[dict[str, Any]], words: dict[str, str]) -> bool:
-    """Print how far each machine is until all that live have a younger index than in the beginning."""
+def _watched(
+    look: Callable[[], list[dict[str, Any]]], began: list[dict[str, Any]], words: dict[str, str], course: TextIO
+) -> bool:
+    """Print to *course* how far each machine is until all that live have a younger index than in the beginning."""
     built = {one["machine"]: one["built_at"] for one in began}
     heard, said = time.monotonic(), ""
     done: set[str] = set()
@@ -126,12 +132,12 @@ def _watched(look: Callable[[], list[dict[str, Any]]], began: list[dict[str, Any
         for one in living:
             if one["machine"] not in done and one["built_at"] and one["built_at"] != built.get(one["machine"]):
                 done.add(one["machine"])
-                print(words["done"].format(one["machine"], one["messages"]), flush=True)
+                print(words["done"].format(one["machine"], one["messages"]), file=course, flush=True)
         if living and all(one["machine"] in done for one in living):
             return True
         told = "  ".join(f"{one['machine']}: {one['progress']:.0%}" for one in living if one["machine"] not in done)
         if told != said:
             heard, said = time.monotonic(), told
-            print(told, flush=True)
+            print(told, file=course, flush=True)
         time.sleep(LOOK)
     return False

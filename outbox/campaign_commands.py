@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,46 +9,57 @@ import typer
 
 from config import documents
 from config.campaigns import CampaignFile
-from config.chinese import said
 from config.faults import ConfigError
-from inbox.commands import NO, AsJson, Connect, attempt, dump, harmless, table
+from inbox.commands import CANNOT_TELL, AsJson, Connect, attempt, dump, harmless, table
+from inbox.printing import fail, heads, refuse, trouble
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="the bulk send / 群发文件")]
 Name = Annotated[str, typer.Argument(metavar="ID")]
 
 
 def read(path: Path, locale: str) -> dict[str, Any]:
-    """Return a bulk send out of a file, with the list that it names; exits 1 with every fault of it."""
+    """Return a bulk send out of a file, with the list that it names; exits with every fault of it.
+
+    The code is 1, or 2 if a file cannot be read.
+    """
+    document = documents.parse(path)
+    if document.flaws:
+        refuse(document.flaws, [document], locale)
     try:
-        document = documents.read(path)
         documents.validate(document, CampaignFile)
     except ConfigError as error:
-        for fault in error.faults:
-            print(said(fault) if locale.startswith("zh") else fault, file=sys.stderr)
-        raise typer.Exit(NO) from None
+        refuse(error.faults, [document], locale)
     written: dict[str, Any] = document.data
     if "list" in written:
         try:
             written["list"] = (path.parent / written["list"]).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            print(f"{written['list']}: {getattr(error, 'strerror', None) or 'not UTF-8'}", file=sys.stderr)
-            raise typer.Exit(NO) from None
+            fail(f"{written['list']}: {trouble(error, locale)}", CANNOT_TELL)
     return written
 
 
-def show(one: dict[str, Any]) -> None:
+def named(names: tuple[str, ...], locale: str) -> list[tuple[str, str]]:
+    """Return each of *names* behind its word in the language of *locale*."""
+    return list(zip(heads(names, locale), names, strict=True))
+
+
+def show(one: dict[str, Any], locale: str) -> None:
     """Print how far a bulk send is."""
     print(f"{one['id']}  {one['state']}  {one['done']}/{one['total']}  {one['name']}")
     if one["why"]:
         print(one["why"])
-    for name in ("counts", "left_out"):
+    for head, name in named(("counts", "left_out"), locale):
         if one[name]:
-            print(f"{name}: " + "  ".join(f"{key} {count}" for key, count in one[name].items()))
+            print(f"{head}: " + "  ".join(f"{key} {count}" for key, count in one[name].items()))
 
 
 def commands(connect: Connect, locale: Any) -> typer.Typer:
     """Return the commands; *connect* finds the hub, *locale* tells the language of faults."""
     app = typer.Typer(no_args_is_help=True)
+
+    def turned(name: str, action: str, *, as_json: bool) -> None:
+        done = connect().post(f"/campaigns/{name}/{action}")
+        dump(done) if as_json else show(done, locale())
 
     @app.command("list")
     def list_all(as_json: AsJson = False) -> None:
@@ -60,8 +70,8 @@ def commands(connect: Connect, locale: Any) -> typer.Typer:
             if as_json:
                 dump(found)
                 return
-            heads = ("id", "state", "done", "total", "created_at", "name")
-            table(heads, [[one[head] for head in heads] for one in found["items"]])
+            names = ("id", "state", "done", "total", "created_at", "name")
+            table(heads(names, locale()), [[one[name] for name in names] for one in found["items"]])
 
         attempt(work)
 
@@ -74,9 +84,9 @@ def commands(connect: Connect, locale: Any) -> typer.Typer:
             if as_json:
                 dump(found)
                 return
-            print(f"total {found['total']}  minutes {found['minutes']}")
+            print("  ".join(f"{head} {found[name]}" for head, name in named(("total", "minutes"), locale())))
             for name in ("channels", "left_out"):
-                table((name, "count"), list(found[name].items()))
+                table(heads((name, "count"), locale()), list(found[name].items()))
             for one in found["obstacles"]:
                 print(f"[{one['weight']}] {one['why']}")
             for one in found["samples"]:
@@ -97,19 +107,19 @@ def commands(connect: Connect, locale: Any) -> typer.Typer:
             client = connect()
             name = what if not Path(what).exists() else client.post("/campaigns", read(Path(what), locale()))["id"]
             done = client.post(f"/campaigns/{name}/start", {"anyway": anyway})
-            dump(done) if as_json else show(done)
+            dump(done) if as_json else show(done, locale())
 
         attempt(work)
 
     @app.command()
-    def pause(name: Name) -> None:
+    def pause(name: Name, as_json: AsJson = False) -> None:
         """Pause it: nothing more leaves. / 暂停。"""
-        attempt(lambda: show(connect().post(f"/campaigns/{name}/pause")))
+        attempt(lambda: turned(name, "pause", as_json=as_json))
 
     @app.command()
-    def stop(name: Name) -> None:
+    def stop(name: Name, as_json: AsJson = False) -> None:
         """Stop it for good. / 停止，不再继续。"""
-        attempt(lambda: show(connect().post(f"/campaigns/{name}/stop")))
+        attempt(lambda: turned(name, "stop", as_json=as_json))
 
     @app.command("show")
     def show_one(name: Name, as_json: AsJson = False) -> None:
@@ -117,7 +127,7 @@ def commands(connect: Connect, locale: Any) -> typer.Typer:
 
         def work() -> None:
             found = connect().get(f"/campaigns/{name}")
-            dump(found) if as_json else show(found)
+            dump(found) if as_json else show(found, locale())
 
         attempt(work)
 

@@ -27,6 +27,7 @@ from outbox.dispatch import TRIED, Dispatch
 from outbox.guard import Finding
 from outbox.obstacles import Objection, Obstacle, Sending
 from outbox.proofreading import literal
+from outbox.reasons import spoken, telling
 from outbox.replies import obstacle_shape
 
 MAX_BODY = 24 << 20
@@ -87,14 +88,16 @@ class CampaignApi:
     async def try_out(self, ask: Ask) -> web.Response:
         """Say what would come of a bulk send; nothing is kept."""
         written, definition = await self._written(ask)
-        return answer(await self._preview(definition, str(written.get("list", ""))))
+        with telling(ask.language):
+            return answer(await self._preview(definition, str(written.get("list", ""))))
 
     async def show(self, ask: Ask) -> web.Response:
         return answer(campaign_shape(await self.campaigns.load(ask.part("id"))))
 
     async def preview(self, ask: Ask) -> web.Response:
         campaign = await self.campaigns.load(ask.part("id"))
-        return answer(await self._preview(campaign.definition, await self.campaigns.text(campaign)))
+        with telling(ask.language):
+            return answer(await self._preview(campaign.definition, await self.campaigns.text(campaign)))
 
     async def start(self, ask: Ask) -> web.Response:
         """Begin, or go on after a pause or a brake. What stands against the text must be known to who starts it."""
@@ -103,7 +106,8 @@ class CampaignApi:
         if campaign.state not in former:
             raise NotThen(f"the bulk send is {campaign.state}")
         definition = campaign.definition
-        found = await self._objections(definition, *self._likely(definition, await self.campaigns.text(campaign)))
+        with telling(ask.language):
+            found = await self._objections(definition, *self._likely(definition, await self.campaigns.text(campaign)))
         shown = [obstacle_shape(one) for one in found]
         if any(one.weight == "block" for one in found):
             raise Problem(422, "The bulk send may not go out", "; ".join(one.why for one in found), obstacles=shown)
@@ -218,7 +222,7 @@ class CampaignApi:
                 for one in await self.objection(Sending(channel, "", "campaign", text)):
                     found.setdefault(f"{one.code} {one.why}", one)
         if by_text and not all(any(word in bare(text) for word in WAYS_OUT) for text in texts):
-            locale = "zh" if self.settings().locale.startswith("zh") else "en"
+            locale = "zh" if spoken(self.settings().locale).startswith("zh") else "en"
             found["no_way_out"] = Finding("no_way_out", "warn", _NO_WAY_OUT[locale], rule="no-way-out")
         return list(found.values())
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import typer
 
-from inbox.commands import AsJson, Connect, attempt, dump, table
+from inbox.commands import AsJson, Connect, attempt, dump, outcome, table
+from inbox.printing import heads
 from outbox.reply_commands import reply, templates
 
 HEADS = ("id", "state", "channel", "attempts", "due", "error")
@@ -17,17 +19,17 @@ def rows(found: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     return [(o["id"], o["state"], o["channel"], o["attempts"], o["due_at"], o["error"]) for o in found]
 
 
-def commands(connect: Connect) -> typer.Typer:
-    """Return the commands; *connect* finds the hub."""
+def commands(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
+    """Return the commands; *connect* finds the hub, *locale* tells the language of words."""
     app = typer.Typer()
-    app.add_typer(outbox(connect), name="outbox", help="What is owed. / 待发送。")
-    app.add_typer(reply(connect))
-    app.add_typer(templates(connect), name="templates", help="Texts. / 模板。")
-    app.add_typer(dead(connect), name="dead", help="What failed for good. / 发送失败。")
+    app.add_typer(outbox(connect, locale), name="outbox", help="What is owed. / 待发送。")
+    app.add_typer(reply(connect, locale))
+    app.add_typer(templates(connect, locale), name="templates", help="Texts. / 模板。")
+    app.add_typer(dead(connect, locale), name="dead", help="What failed for good. / 发送失败。")
     return app
 
 
-def outbox(connect: Connect) -> typer.Typer:
+def outbox(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
     """Return the commands for deliveries."""
     app = typer.Typer(no_args_is_help=True)
 
@@ -37,34 +39,34 @@ def outbox(connect: Connect) -> typer.Typer:
 
         def work() -> None:
             found = connect().get("/deliveries", state=state)
-            dump(found) if as_json else table(HEADS, rows(found["items"]))
+            dump(found) if as_json else table(heads(HEADS, locale()), rows(found["items"]))
 
         attempt(work)
 
     @app.command()
-    def show(name: str) -> None:
-        """Show one delivery. / 显示。"""
+    def show(name: str, as_json: AsJson = False) -> None:  # noqa: ARG001  # it is JSON in any case
+        """Show one delivery, as JSON. / 以 JSON 显示。"""
         attempt(lambda: dump(connect().get(f"/deliveries/{name}")))
 
     @app.command()
-    def retry(name: str) -> None:
+    def retry(name: str, as_json: AsJson = False) -> None:
         """Send it again. / 重发。"""
-        attempt(lambda: print(connect().post(f"/deliveries/{name}/retry")["state"]))
+        attempt(lambda: outcome(connect().post(f"/deliveries/{name}/retry"), as_json=as_json))
 
     @app.command()
-    def confirm(name: str) -> None:
+    def confirm(name: str, as_json: AsJson = False) -> None:
         """Say that an uncertain one arrived. / 确认已送达。"""
-        attempt(lambda: print(connect().post(f"/deliveries/{name}/confirm")["state"]))
+        attempt(lambda: outcome(connect().post(f"/deliveries/{name}/confirm"), as_json=as_json))
 
     @app.command()
-    def cancel(name: str) -> None:
+    def cancel(name: str, as_json: AsJson = False) -> None:
         """Call back what has not left yet. / 撤回。"""
-        attempt(lambda: print(connect().post(f"/deliveries/{name}/cancel")["state"]))
+        attempt(lambda: outcome(connect().post(f"/deliveries/{name}/cancel"), as_json=as_json))
 
     return app
 
 
-def dead(connect: Connect) -> typer.Typer:
+def dead(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
     """Return the commands for dead letters."""
     app = typer.Typer(no_args_is_help=True)
 
@@ -74,18 +76,18 @@ def dead(connect: Connect) -> typer.Typer:
 
         def work() -> None:
             found = connect().get("/dead")
-            dump(found) if as_json else table(HEADS, rows(found["items"]))
+            dump(found) if as_json else table(heads(HEADS, locale()), rows(found["items"]))
 
         attempt(work)
 
     @app.command()
-    def retry(name: str) -> None:
+    def retry(name: str, as_json: AsJson = False) -> None:
         """Send it again. / 重发。"""
-        attempt(lambda: print(connect().post(f"/dead/{name}/retry")["state"]))
+        attempt(lambda: outcome(connect().post(f"/dead/{name}/retry"), as_json=as_json))
 
     @app.command()
-    def drop(name: str) -> None:
+    def drop(name: str, as_json: AsJson = False) -> None:
         """Give it up. / 放弃。"""
-        attempt(lambda: print(connect().post(f"/dead/{name}/drop")["state"]))
+        attempt(lambda: outcome(connect().post(f"/dead/{name}/drop"), as_json=as_json))
 
     return app

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from inbox.commands import NO, AsJson, Connect, attempt, dump, table
+from inbox.printing import heads
 
 
-def contact(connect: Connect) -> typer.Typer:
+def contact(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
     """Return the commands about a contact."""
     app = typer.Typer(no_args_is_help=True)
 
@@ -41,15 +43,15 @@ def contact(connect: Connect) -> typer.Typer:
             if as_json:
                 dump(found)
                 return
-            heads = ("address", "channel", "lane", "state", "at", "how", "evidence", "by", "reason")
-            table(heads, [[one[head] for head in heads] for one in found["items"]])
+            names = ("address", "channel", "lane", "state", "at", "how", "evidence", "by", "reason")
+            table(heads(names, locale()), [[one[name] for name in names] for one in found["items"]])
 
         attempt(work)
 
     return app
 
 
-def guarding(connect: Connect) -> typer.Typer:
+def guarding(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
     """Return the commands about words that may not leave."""
     app = typer.Typer(no_args_is_help=True)
 
@@ -73,8 +75,8 @@ def guarding(connect: Connect) -> typer.Typer:
             if as_json:
                 dump(found)
             else:
-                heads = ("rule", "weight", "offset", "length", "replace", "why")
-                table(heads, [[one.get(head) for head in heads] for one in found["items"]])
+                names = ("rule", "weight", "offset", "length", "replace", "why")
+                table(heads(names, locale()), [[one.get(name) for name in names] for one in found["items"]])
             if any(one["weight"] == "block" for one in found["items"]):
                 raise typer.Exit(NO)
 

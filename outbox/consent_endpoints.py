@@ -19,6 +19,7 @@ from outbox.consent import ALL, Consent, Word, latest
 from outbox.leaving import Leaving
 from outbox.letters import LANES, Lane
 from outbox.obstacles import Sending
+from outbox.reasons import telling
 from outbox.replies import obstacle_shape
 from outbox.watch import Watch
 
@@ -125,7 +126,8 @@ class Consents:
             raise Problem(422, "The text is too large", f"at most {MAX_TEXT} characters")
         await must_see(self.store, ask, body.conversation)
         sending = Sending(body.channel, "", body.lane, body.text, conversation=body.conversation)
-        found = await self.watch.objection(sending)
+        with telling(ask.language):
+            found = await self.watch.objection(sending)
         return answer({"items": [obstacle_shape(one) for one in found], "next": None})
 
 

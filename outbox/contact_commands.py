@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from inbox.client import SLOW
-from inbox.commands import CANNOT_TELL, NO, AsJson, Connect, attempt, dump, table
+from inbox.commands import CANNOT_TELL, NO, AsJson, Connect, attempt, dump, table, width
 from inbox.commands import harmless as shown
+from inbox.printing import fail, heads, trouble, written
 
 SAID = {
     "en": {
@@ -46,8 +47,14 @@ SAID = {
         "nothing": "没有这个客户；可能此前已删除",
         "import": "{rows} 行：新增 {created}，更新 {changed}，无变化 {unchanged}，拒绝 {refused}",
         "preview": "仅为预览，未作任何改动；确认后请加 --apply",
+        "why opt_outs": "以免再打扰；只保留地址的密钥散列",
+        "why conversations": "时间、归属、消息条数",
+        "why log_entries": "何时发生了哪一类事；不含文字和姓名",
+        "why scores": "数字答案；不含文字，也无法得知是谁的",
     },
 }
+
+HEADS = ("id", "name", "addresses", "tags", "tier", "language", "channel", "since")
 
 Id = Annotated[str, typer.Argument(metavar="ID")]
 Output = Annotated[str, typer.Option("--output", "-o", help="file to write / 输出文件")]
@@ -57,14 +64,14 @@ Reason = Annotated[str, typer.Option("--reason", help="why / 原因")]
 
 def with_contacts(app: typer.Typer, connect: Connect, locale: Callable[[], str]) -> typer.Typer:
     """Add the commands to `huiliu contact`, and return it."""
-    looking(app, connect)
+    looking(app, connect, locale)
     identity(app, connect, locale)
     personal(app, connect, locale)
     tables(app, connect, locale)
     return app
 
 
-def looking(app: typer.Typer, connect: Connect) -> None:
+def looking(app: typer.Typer, connect: Connect, locale: Callable[[], str]) -> None:
     """Add the commands that show contacts."""
 
     @app.command("list")
@@ -82,8 +89,7 @@ def looking(app: typer.Typer, connect: Connect) -> None:
             if as_json:
                 dump(found)
                 return
-            heads = ("id", "name", "addresses", "tags", "tier", "language", "channel", "since")
-            table(heads, [[cell(one[head]) for head in heads] for one in found["items"]])
+            table(heads(HEADS, locale()), [[cell(one[name]) for name in HEADS] for one in found["items"]])
 
         attempt(work)
 
@@ -96,11 +102,12 @@ def looking(app: typer.Typer, connect: Connect) -> None:
             if as_json:
                 dump(found)
                 return
-            for head in ("id", "name", "addresses", "tags", "tier", "language", "channel", "since"):
-                print(f"{head:<10} {shown(cell(found[head]))}")
-            heads = ("id", "contact", "name", "at", "how", "reason")
+            for head, key in zip(heads(HEADS, locale()), HEADS, strict=True):
+                print(f"{head}{' ' * (10 - width(head))} {shown(cell(found[key]))}")
+            names = ("contact", "name", "at", "how", "reason")
             if found["merges"]:
-                table(("merge", *heads[1:]), [[one[head] for head in heads] for one in found["merges"]])
+                rows = [[one[key] for key in ("id", *names)] for one in found["merges"]]
+                table(heads(("merge", *names), locale()), rows)
 
         attempt(work)
 
@@ -109,11 +116,16 @@ def identity(app: typer.Typer, connect: Connect, locale: Callable[[], str]) -> N
     """Add the commands that make one contact of two, and two of one."""
 
     @app.command()
-    def merge(name: Id, other: Annotated[str, typer.Argument(metavar="OTHER")], reason: Reason = "") -> None:
+    def merge(
+        name: Id, other: Annotated[str, typer.Argument(metavar="OTHER")], reason: Reason = "", as_json: AsJson = False
+    ) -> None:
         """Make OTHER a part of the contact. / 将另一客户并入。"""
 
         def work() -> None:
             done = connect().post(f"/contacts/{name}/merge", {"with": other, "reason": reason})
+            if as_json:
+                dump(done)
+                return
             print(words(locale())["merged"].format(other, done["contact"]["id"], done["merge"]["id"]))
 
         attempt(work)
@@ -125,6 +137,7 @@ def identity(app: typer.Typer, connect: Connect, locale: Callable[[], str]) -> N
             str, typer.Argument(metavar="[MERGE]", help="the last one if not given / 不写则为最近一次")
         ] = "",
         reason: Reason = "",
+        as_json: AsJson = False,
     ) -> None:
         """Take a merge back: exactly what was merged is a contact again. / 撤销一次合并。"""
 
@@ -134,6 +147,9 @@ def identity(app: typer.Typer, connect: Connect, locale: Callable[[], str]) -> N
                 standing = client.get(f"/contacts/{name}")["merges"]
                 which = standing[0]["id"] if standing else "g0-none"
             done = client.post(f"/contacts/{name}/split", {"merge": which, "reason": reason})
+            if as_json:
+                dump(done)
+                return
             print(words(locale())["split"].format(done["split"]["id"], done["contact"]["id"]))
 
         attempt(work)
@@ -142,29 +158,29 @@ def identity(app: typer.Typer, connect: Connect, locale: Callable[[], str]) -> N
 def personal(app: typer.Typer, connect: Connect, locale: Callable[[], str]) -> None:
     """Add the commands by which a person gets what the law gives them."""
 
-    def say(name: str, *values: Any) -> None:
-        print(words(locale())[name].format(*values), file=sys.stderr)
-
     @app.command()
     def export(
         name: Annotated[str, typer.Argument(metavar="[ID]", help="without it, all as CSV / 不写则导出全部为 CSV")] = "",
         output: Output = "",
         force: Force = False,
+        as_json: AsJson = False,
     ) -> None:
         """Write everything about one person as a ZIP, or all contacts as CSV. / 导出一个人的全部资料，或全部客户。"""
 
         def work() -> None:
+            said = words(locale())
             path = Path(output or (f"{name}.zip" if name else "contacts.csv"))
             if path.exists() and not force:
-                say("there", path)
-                raise typer.Exit(CANNOT_TELL)
+                fail(said["there"].format(path), CANNOT_TELL)
             pieces = connect().fetch(f"/contacts/{name}/export" if name else "/contacts/export")
             try:
                 save(path, pieces)
             except OSError as error:
-                say("cannot write", path, error.strerror)
-                raise typer.Exit(CANNOT_TELL) from None
-            say("wrote", path)
+                fail(said["cannot write"].format(path, trouble(error, locale())), CANNOT_TELL)
+            if as_json:
+                written([path])
+            else:
+                print(said["wrote"].format(path), file=sys.stderr)
 
         attempt(work)
 
@@ -180,8 +196,7 @@ def personal(app: typer.Typer, connect: Connect, locale: Callable[[], str]) -> N
 
         def work() -> None:
             if not dry_run and not yes:
-                say("sure")
-                raise typer.Exit(CANNOT_TELL)
+                fail(words(locale())["sure"], NO)
             body = {"reason": reason, "dry_run": dry_run}
             done = connect().post(f"/contacts/{name}/erase", body, patience=SLOW)
             if as_json:
@@ -190,7 +205,10 @@ def personal(app: typer.Typer, connect: Connect, locale: Callable[[], str]) -> N
             said = words(locale())
             print(said[done["state"]])
             rows = [(said["goes"], what, count, "") for what, count in done["goes"].items() if count]
-            rows += [(said["stays"], one["what"], one["count"], one["why"]) for one in done["stays"]]
+            rows += [
+                (said["stays"], one["what"], one["count"], said.get(f"why {one['what']}", one["why"]))
+                for one in done["stays"]
+            ]
             if rows:
                 table(("", "", "", ""), rows)
 
@@ -212,8 +230,7 @@ def tables(app: typer.Typer, connect: Connect, locale: Callable[[], str]) -> Non
             try:
                 data = file.read_bytes()
             except OSError as error:
-                print(words(locale())["cannot read"].format(file, error.strerror), file=sys.stderr)
-                raise typer.Exit(CANNOT_TELL) from None
+                fail(words(locale())["cannot read"].format(file, trouble(error, locale())), CANNOT_TELL)
             done = connect().upload("/contacts/import", data, preview="" if apply else "true")
             if as_json:
                 dump(done)

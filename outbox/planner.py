@@ -22,7 +22,7 @@ from outbox.material import Material
 from outbox.obstacles import Objection, Obstacle, Sending
 from outbox.plan import plan
 from outbox.quiet import quiet_until
-from outbox.reasons import reason
+from outbox.reasons import reason, spoken
 from outbox.terms import NOW, Instead, Terms
 
 
@@ -108,7 +108,7 @@ class Planner:
             done=draft.done,
             insist=draft.insist,
             later=at > now,
-            locale=settings.locale,
+            locale=spoken(settings.locale),
         )
         found = await self._approved(draft, facts) or plan_send(facts)
         if found.action != "refuse" or draft.conversation is None or draft.lane != "reply" or draft.final:
@@ -220,7 +220,7 @@ class Planner:
         until, left, owed = await self._room(draft, name, address, capabilities)
         objections = [one for ask in self.objections for one in await ask(self._asked(draft, name, address, content))]
         if channel is None:
-            why = reason("channel_gone", self._settings().locale, channel=name)
+            why = reason("channel_gone", spoken(self._settings().locale), channel=name)
             objections.append(Obstacle("channel_gone", "block", why))
         return Way(
             name,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 REASONS = {
     "window_closed": (
         "{channel} 的回复窗口已关闭，客户再次来信后才能回复",
@@ -56,6 +60,24 @@ COURSES = {
     "refuse": ("不能发送", "it does not go"),
 }
 """What becomes of a message."""
+
+
+_TONGUE: ContextVar[str] = ContextVar("tongue", default="")
+
+
+@contextmanager
+def telling(language: str) -> Iterator[None]:
+    """Tell reasons in *language* meanwhile, if there is one: to who only asks. What is kept is in the hub's own."""
+    token = _TONGUE.set(language)
+    try:
+        yield
+    finally:
+        _TONGUE.reset(token)
+
+
+def spoken(locale: str) -> str:
+    """Return the language in which reasons are told now; *locale* is the hub's own."""
+    return _TONGUE.get() or locale
 
 
 def course(name: str, locale: str, **words: str) -> str:

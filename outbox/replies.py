@@ -6,7 +6,7 @@ import base64
 import datetime as dt
 import mimetypes
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -23,7 +23,7 @@ from inbox.partitions import parse_id
 from inbox.shapes import message_shape
 from inbox.store import Store
 from inbox.timeline import Item
-from outbox.answers import Answers, Obstructed, Unconfirmed, Unfit, Wishes
+from outbox.answers import Answers, Obstructed, Unconfirmed, Unfit, Wishes, confirmed
 from outbox.collisions import Overtaken, compose
 from outbox.deliveries import Author, Reply
 from outbox.endpoints import delivery_shape
@@ -31,7 +31,7 @@ from outbox.forecast import CONTENT, SendPlan
 from outbox.guard import Finding
 from outbox.obstacles import Obstacle
 from outbox.planner import Planner
-from outbox.reasons import course
+from outbox.reasons import course, spoken, telling
 
 MAX_TEXT = 100_000
 MAX_FILES = 20
@@ -89,28 +89,47 @@ class Replies:
         except Unfit as error:
             raise Problem(422, "The reply cannot be sent", str(error)) from None
         except Unconfirmed as error:
-            shown = [obstacle_shape(one) for one in error.plan.obstacles]
-            raise Problem(409, "Somebody has to confirm this", str(error), obstacles=shown) from None
+            told = await self._told(ask, conversation, reply, wishes, error.plan)
+            shown = [obstacle_shape(one) for one in told.obstacles]
+            warnings = [one for one in told.obstacles if not confirmed(one, wishes.confirmed, anyway=wishes.anyway)]
+            detail = "; ".join(one.why for one in warnings)
+            raise Problem(409, "Somebody has to confirm this", detail, obstacles=shown) from None
         except Obstructed as error:
-            raise refusal(error.plan) from None
+            raise refusal(await self._told(ask, conversation, reply, wishes, error.plan)) from None
         await compose(self.store, conversation, reply.author.id, self.now(), on=False)
         place = parse_id(given.delivery.message, "m")
         entry = (await logbook.fetch(self.store, [(place.partition, place.key)]))[0]
         assert entry is not None  # written with the delivery, in one step
         shape = delivery_shape(given.delivery)
         message = message_shape(Item(0, "o", entry), conversation, shape, {})
-        plan = plan_shape(given.plan, self.settings()) if given.plan is not None else None
+        plan = None
+        if given.plan is not None:
+            told = await self._told(ask, conversation, reply, wishes, given.plan)
+            with telling(ask.language):
+                plan = plan_shape(told, self.settings())
         return answer({"message": message, "delivery": shape, "duplicate": not given.fresh, "plan": plan}, 202)
+
+    async def _told(
+        self, ask: Ask, conversation: Conversation, reply: Reply, wishes: Wishes, plan: SendPlan
+    ) -> SendPlan:
+        """Return *plan* with its obstacles in the caller's language, if they are the same when it is made again."""
+        if not ask.language or not plan.obstacles:
+            return plan
+        with telling(ask.language):
+            again = await self.answers.look(conversation, reply, wishes)
+        same = [one.code for one in plan.obstacles] == [one.code for one in again.obstacles]
+        return replace(plan, obstacles=again.obstacles) if same else plan
 
     async def preview(self, ask: Ask) -> web.Response:
         """Say what would become of an answer; nothing is kept."""
         body, conversation = await self._asked(ask)
         media = tuple([await self._seen(one) for one in body.attachments or ()])
-        try:
-            plan = await self.answers.look(conversation, self._reply(ask, body, media), self._wishes(body))
-        except Unfit as error:
-            raise Problem(422, "The reply cannot be sent", str(error)) from None
-        return answer(plan_shape(plan, self.settings()))
+        with telling(ask.language):
+            try:
+                plan = await self.answers.look(conversation, self._reply(ask, body, media), self._wishes(body))
+            except Unfit as error:
+                raise Problem(422, "The reply cannot be sent", str(error)) from None
+            return answer(plan_shape(plan, self.settings()))
 
     async def sending(self, conversation: Conversation) -> dict[str, Any]:
         """Return what an agent wants to know before typing: whether an answer would go now, and why not."""
@@ -238,7 +257,7 @@ def said(plan: SendPlan, settings: Settings) -> str:
     words = {"channel": plan.way.channel, "address": plan.way.address, "template": plan.template}
     if plan.action == "hold" and plan.until is not None:
         local = dt.datetime.fromtimestamp(plan.until / 1000, settings.timezone)
-        return course("until", settings.locale, until=f"{local:%Y-%m-%d %H:%M}")
+        return course("until", spoken(settings.locale), until=f"{local:%Y-%m-%d %H:%M}")
     if plan.action == "channel" and plan.template:
-        return course("other", settings.locale, **words)
-    return course(name, settings.locale, count=str(len(plan.parts)), **words)
+        return course("other", spoken(settings.locale), **words)
+    return course(name, spoken(settings.locale), count=str(len(plan.parts)), **words)

@@ -3,32 +3,50 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from inbox.commands import AsJson, Connect, attempt, dump, harmless, table
+from inbox.commands import CANNOT_TELL, NO, AsJson, Connect, attempt, dump, harmless, table
+from inbox.printing import fail, heads
 
+SAID = {
+    "en": {
+        "pair": "--var {}: expected NAME=VALUE",
+        "moment": "--at {}: expected a time like 2026-11-21T09:30",
+        "no value": "no value for {}",
+        "no variable": "no variable {}",
+        "and": "; ",
+    },
+    "zh": {
+        "pair": "--var {}：应为 名称=值",
+        "moment": "--at {}：应为 2026-11-21T09:30 这样的时间",
+        "no value": "变量没有值：{}",
+        "no variable": "没有变量：{}",
+        "and": "；",
+    },
+}
 Values = Annotated[list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="variable / 变量")]
 
 
-def variables(given: list[str] | None) -> dict[str, str]:
-    """Take NAME=VALUE apart. Raises `typer.BadParameter`."""
+def variables(given: list[str] | None, locale: str = "en") -> dict[str, str]:
+    """Take NAME=VALUE apart; what is none ends the program."""
     found = {}
     for word in given or []:
         name, equals, value = word.partition("=")
         if not equals:
-            raise typer.BadParameter("expected NAME=VALUE", param_hint="--var")
+            fail(words(locale)["pair"].format(word), CANNOT_TELL)
         found[name.strip()] = value
     return found
 
 
-def moment(text: str) -> str:
-    """Return *text* with a zone: a time without one is of this machine's. Raises `typer.BadParameter`."""
+def moment(text: str, locale: str = "en") -> str:
+    """Return *text* with a zone: a time without one is of this machine's. What is no time ends the program."""
     try:
         at = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter("expected a time like 2026-11-21T09:30", param_hint="--at") from None
+        fail(words(locale)["moment"].format(text), CANNOT_TELL)
     return (at if at.tzinfo is not None else at.astimezone()).isoformat()
 
 
@@ -42,7 +60,12 @@ def show_plan(plan: dict[str, Any]) -> None:
         print(f"{one['weight']}  {one['code']}  {harmless(one['why'])}")
 
 
-def reply(connect: Connect) -> typer.Typer:
+def words(locale: str) -> dict[str, str]:
+    """Return what is said in the language of *locale*."""
+    return SAID["zh" if locale.startswith("zh") else "en"]
+
+
+def reply(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
     """Return the command that answers."""
     app = typer.Typer()
 
@@ -64,9 +87,13 @@ def reply(connect: Connect) -> typer.Typer:
     ) -> None:
         """Answer on the customer's channel. / 在客户的渠道上回复。"""
         body: dict[str, Any] = {"text": text, "agent": agent, "client_id": client_id, "template": template}
-        body |= {"variables": variables(var), "unless_customer_writes": unless_customer_writes, "insist": insist}
+        body |= {
+            "variables": variables(var, locale()),
+            "unless_customer_writes": unless_customer_writes,
+            "insist": insist,
+        }
         if at:
-            body["send_at"] = moment(at)
+            body["send_at"] = moment(at, locale())
 
         def work() -> None:
             path = f"/conversations/{conversation}/replies"
@@ -85,7 +112,7 @@ def reply(connect: Connect) -> typer.Typer:
     return app
 
 
-def templates(connect: Connect) -> typer.Typer:
+def templates(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
     """Return the commands for texts."""
     app = typer.Typer(no_args_is_help=True)
 
@@ -98,7 +125,6 @@ def templates(connect: Connect) -> typer.Typer:
             if as_json:
                 dump(found)
                 return
-            heads = ("name", "languages", "channels", "platforms", "needs")
             rows = [
                 (
                     one["id"],
@@ -109,7 +135,7 @@ def templates(connect: Connect) -> typer.Typer:
                 )
                 for one in found["items"]
             ]
-            table(heads, rows)
+            table(heads(("name", "languages", "channels", "platforms", "needs"), locale()), rows)
 
         attempt(work)
 
@@ -123,7 +149,8 @@ def templates(connect: Connect) -> typer.Typer:
         as_json: AsJson = False,
     ) -> None:
         """Show how a text reads. / 预览模板。"""
-        body = {"conversation": conversation, "channel": channel, "language": language, "variables": variables(var)}
+        body: dict[str, Any] = {"conversation": conversation, "channel": channel, "language": language}
+        body |= {"variables": variables(var, locale())}
 
         def work() -> None:
             shown = connect().post(f"/templates/{name}/preview", body)
@@ -132,10 +159,9 @@ def templates(connect: Connect) -> typer.Typer:
             else:
                 print(harmless(shown["text"]))
             if shown["missing"] or shown["unknown"]:
-                words = [f"no value for {', '.join(shown['missing'])}"] if shown["missing"] else []
-                words += [f"no variable {', '.join(shown['unknown'])}"] if shown["unknown"] else []
-                typer.echo("; ".join(words), err=True)
-                raise typer.Exit(1)
+                said = words(locale())
+                faults = [(shown["missing"], said["no value"]), (shown["unknown"], said["no variable"])]
+                fail(said["and"].join(text.format(", ".join(names)) for names, text in faults if names), NO)
 
         attempt(work)
 

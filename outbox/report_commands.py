@@ -13,8 +13,10 @@ from urllib.parse import quote
 import msgspec
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from inbox.commands import CANNOT_TELL, AsJson, Connect, attempt, dump, table
+from inbox.printing import fail, trouble, written
 from inbox.report import Report
 from inbox.report_print import printed
 
@@ -27,6 +29,8 @@ SAID = {
         "scheduled": ("name", "what", "to", "last due", "next due", "sent until"),
         "sent": "{name}: {sent} of {count} letters are new ({to})",
         "to where": "a {} file goes into a file: add --output FILE",
+        "which": "say which survey: {}",
+        "no survey": "there is no survey",
     },
     "zh": {
         "progress": "报告：{:3.0f} %",
@@ -36,6 +40,8 @@ SAID = {
         "scheduled": ("名称", "内容", "收件人", "上次应发", "下次应发", "已发至"),
         "sent": "{name}：{count} 封邮件中 {sent} 封为新发（{to}）",
         "to where": "{} 文件须写入文件：请加 --output 文件名",
+        "which": "请指明问卷：{}",
+        "no survey": "没有问卷",
     },
 }
 BESIDE = {"codebook": ".codebook.json", "codebook-md": ".codebook.md"}
@@ -46,26 +52,39 @@ By = Annotated[str, typer.Option(help="groups, separated by commas / 分组，�
 Language = Annotated[str, typer.Option(help="zh or en / 语言")]
 Output = Annotated[str, typer.Option("--output", "-o", help="file to write / 输出文件")]
 Force = Annotated[bool, typer.Option("--force", help="overwrite the file / 覆盖文件")]
+Survey = Annotated[str, typer.Argument(metavar="[SURVEY]", help="needed if there are several / 有多个时必填")]
+
+
+class ServiceFirst(TyperGroup):
+    """The group `huiliu report`: without the name of a report, `service` is meant."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name in where there are options only, but for those of the group itself."""
+        own = any(word.partition("=")[0] in ("--send", "--help") for word in args)
+        if not own and (not args or args[0].startswith("-")):
+            args = ["service", *args]
+        return super().parse_args(ctx, args)
 
 
 def with_reports(app: typer.Typer, connect: Connect, locale: Callable[[], str]) -> typer.Typer:
     """Add the service report and the scheduled ones to `huiliu report`, and return it."""
 
-    @app.callback(invoke_without_command=True)
+    @app.callback(cls=ServiceFirst, invoke_without_command=True)
     def group(
-        context: typer.Context,
         send: Annotated[
             str, typer.Option("--send", metavar="NAME", help="send a scheduled report now / 立即发送")
         ] = "",
+        as_json: AsJson = False,
     ) -> None:
-        """Show the service figures of four weeks; or send a scheduled report. / 四周服务指标。"""
+        """Show figures, those of `service` if no other are named; or send a report. / 报表，默认为服务指标。"""
         if send:
-            attempt(lambda: _send(send))
-        elif context.invoked_subcommand is None:
-            attempt(lambda: _figures(connect, "/reports/service", locale(), "", {}))
+            attempt(lambda: _send(send, as_json=as_json))
 
-    def _send(name: str) -> None:
+    def _send(name: str, *, as_json: bool) -> None:
         done = connect().post(f"/reports/scheduled/{quote(name, safe='')}/send")
+        if as_json:
+            dump(done)
+            return
         words = _said(locale())["sent"]
         print(words.format(name=name, sent=done["sent"], count=len(done["to"]), to=", ".join(done["to"])))
 
@@ -121,7 +140,7 @@ def with_surveys(app: typer.Typer, connect: Connect, locale: Callable[[], str]) 
 
     @app.command("report")
     def report(
-        survey: str,
+        survey: Survey = "",
         team: str = "",
         agent: str = "",
         channel: str = "",
@@ -139,12 +158,17 @@ def with_surveys(app: typer.Typer, connect: Connect, locale: Callable[[], str]) 
         """Response rate, scores and words of a survey. / 问卷的回复率、得分与关键词。"""
         query = {"team": team, "agent": agent, "channel": channel, "tag": tag, "since": since, "until": until, "by": by}
         query |= {"texts": "true" if texts else "", "language": language or locale()}
-        where = _Where(f"/reports/surveys/{quote(survey, safe='')}", query, form, output, force=force)
-        attempt(lambda: _report(connect, where, locale(), as_json=as_json))
+
+        def work() -> None:
+            name = survey or _only(connect, locale())
+            where = _Where(f"/reports/surveys/{quote(name, safe='')}", query, form, output, force=force)
+            _report(connect, where, locale(), as_json=as_json)
+
+        attempt(work)
 
     @app.command("export")
     def export(
-        survey: str,
+        survey: Survey = "",
         output: Output = "",
         form: Annotated[str, typer.Option("--format", help="csv, xlsx or sav; by the file's name if not given")] = "",
         since: Since = "",
@@ -154,22 +178,28 @@ def with_surveys(app: typer.Typer, connect: Connect, locale: Callable[[], str]) 
         ] = False,
         force: Force = False,
         language: Language = "",
+        as_json: AsJson = False,
     ) -> None:
         """Write single responses with their codebook. / 导出逐条回复与编码表。"""
         wanted = form or Path(output).suffix.removeprefix(".") or "csv"
-        path = Path(output or f"{survey}.{wanted}")
         query = {
             "since": since,
             "until": until,
             "contacts": "true" if contacts else "",
             "language": language or locale(),
         }
-        base = f"/reports/surveys/{quote(survey, safe='')}/responses"
 
         def work() -> None:
-            _write(connect, base, {**query, "format": wanted}, path, locale(), force=force)
-            for beside, ending in BESIDE.items():
-                _write(connect, base, {**query, "format": beside}, path.with_suffix(ending), locale(), force=force)
+            name = survey or _only(connect, locale())
+            path = Path(output or f"{name}.{wanted}")
+            files = {wanted: path} | {beside: path.with_suffix(ending) for beside, ending in BESIDE.items()}
+            base = f"/reports/surveys/{quote(name, safe='')}/responses"
+            for each, file in files.items():
+                _write(connect, base, {**query, "format": each}, file, locale(), force=force)
+                if not as_json:
+                    print(_said(locale())["wrote"].format(file))
+            if as_json:
+                written(list(files.values()))
 
         attempt(work)
 
@@ -190,23 +220,28 @@ class _Where:
 def _report(connect: Connect, where: _Where, locale: str, *, as_json: bool) -> None:
     if where.output:
         form = where.form or "html"
-        _write(connect, where.path, {**where.query, "format": form}, Path(where.output), locale, force=where.force)
+        path = Path(where.output)
+        _write(connect, where.path, {**where.query, "format": form}, path, locale, force=where.force)
+        written([path]) if as_json else print(_said(locale)["wrote"].format(path))
     elif where.form in ("html", "xlsx"):
-        print(_said(locale)["to where"].format(where.form), file=sys.stderr)
-        raise typer.Exit(CANNOT_TELL)
+        fail(_said(locale)["to where"].format(where.form), CANNOT_TELL)
     elif where.form == "csv":
         sys.stdout.buffer.write(_fetched(connect, where.path, {**where.query, "format": "csv"}, locale))
     else:
-        _figures(connect, where.path, locale, "json" if as_json else "", where.query)
+        data = _fetched(connect, where.path, {**where.query, "format": "json"}, locale)
+        if as_json:
+            dump(json.loads(data))
+        else:
+            printed(msgspec.json.decode(data, type=Report), Console(highlight=False))
 
 
-def _figures(connect: Connect, path: str, locale: str, form: str, query: dict[str, str]) -> None:
-    """Print a report in the terminal, or as JSON."""
-    data = _fetched(connect, path, {"language": locale, **query, "format": "json"}, locale)
-    if form == "json":
-        dump(json.loads(data))
-        return
-    printed(msgspec.json.decode(data, type=Report), Console(highlight=False))
+def _only(connect: Connect, locale: str) -> str:
+    """Return the name of the only survey; exits 2 if there are several, or none."""
+    names = [one["id"] for one in connect().get("/surveys", limit=200)["items"]]
+    if len(names) != 1:
+        words = _said(locale)
+        fail(words["which"].format(", ".join(names)) if names else words["no survey"], CANNOT_TELL)
+    return str(names[0])
 
 
 def _fetched(connect: Connect, path: str, query: dict[str, str], locale: str) -> bytes:
@@ -217,8 +252,7 @@ def _write(connect: Connect, path: str, query: dict[str, str], out: Path, locale
     """Write what the hub makes into a file; a file is there whole or not at all."""
     words = _said(locale)
     if out.exists() and not force:
-        print(words["there"].format(out), file=sys.stderr)
-        raise typer.Exit(CANNOT_TELL)
+        fail(words["there"].format(out), CANNOT_TELL)
     try:
         with tempfile.NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", delete=False) as file:
             draft = Path(file.name)
@@ -230,9 +264,7 @@ def _write(connect: Connect, path: str, query: dict[str, str], out: Path, locale
                 raise
         draft.replace(out)
     except OSError as error:
-        print(words["cannot write"].format(out, error.strerror or type(error).__name__), file=sys.stderr)
-        raise typer.Exit(CANNOT_TELL) from None
-    print(words["wrote"].format(out))
+        fail(words["cannot write"].format(out, trouble(error, locale)), CANNOT_TELL)
 
 
 def _plain(query: dict[str, str]) -> dict[str, str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from inbox.commands import NO, AsJson, Connect, attempt, dump, table
+from inbox.commands import CANNOT_TELL, NO, AsJson, Connect, attempt, dump, table
+from inbox.printing import fail, heads
 
 CHUNK = 200
 SAID = {
@@ -23,6 +23,8 @@ SAID = {
         "pair": "{}: expected question=value",
         "asked": "{} asked, {} left alone",
         "kept": "kept as {}",
+        "True": "on",
+        "False": "off",
     },
     "zh-CN": {
         "unreadable": "{}：无法读取",
@@ -32,12 +34,18 @@ SAID = {
         "pair": "{}：应为 题目=答案",
         "asked": "已邀请 {} 人，未打扰 {} 人",
         "kept": "已保存为 {}",
+        "True": "开",
+        "False": "关",
     },
 }
 
 
 class BadList(ValueError):
     """A list of people cannot be used; the text says where and why."""
+
+
+class NoList(BadList):
+    """The file with the list cannot be read."""
 
 
 def recipients(file: Path, channel: str, locale: str) -> Iterator[dict[str, str]]:
@@ -49,7 +57,7 @@ def recipients(file: Path, channel: str, locale: str) -> Iterator[dict[str, str]
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
-        raise BadList(said["unreadable"].format(file)) from None
+        raise NoList(said["unreadable"].format(file)) from None
     for number, row in enumerate(csv.reader(text.splitlines()), 1):
         cells = [cell.strip() for cell in row]
         if not any(cells) or cells[0].startswith("#") or (number == 1 and cells[-1] in ("address", "language")):
@@ -76,8 +84,12 @@ def survey(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
             if as_json:
                 dump(found)
                 return
-            rows = [(o["id"], o["kind"], o["trigger"], o["enabled"], o["owner"], o["purpose"]) for o in found["items"]]
-            table(("id", "kind", "trigger", "enabled", "owner", "purpose"), rows)
+            names = ("id", "kind", "trigger", "enabled", "owner", "purpose")
+            said = SAID[locale()]
+            rows = [
+                [said[str(one[name])] if name == "enabled" else one[name] for name in names] for one in found["items"]
+            ]
+            table(heads(names, locale()), rows)
 
         attempt(work)
 
@@ -120,9 +132,9 @@ def survey(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
         try:
             people = list(recipients(file, channel, locale())) if file is not None else []
         except BadList as error:
-            _fail(str(error))
+            fail(error, CANNOT_TELL if isinstance(error, NoList) else NO)
         if not people and not conversation:
-            _fail(said["nobody"])
+            fail(said["nobody"], NO)
         # The same list sent again under no key of its own asks nobody twice.
         content = file.read_bytes() if file is not None else b""
         own = key or hashlib.sha256(content + "\n".join(conversation or []).encode()).hexdigest()[:16]
@@ -138,12 +150,13 @@ def survey(connect: Connect, locale: Callable[[], str]) -> typer.Typer:
                 dump({"items": found})
                 return
             left = [one for one in found if one["state"] in (None, "suppressed")]
-            table(("address", "channel", "reason"), [(o["address"], o["channel"], o["reason"]) for o in left])
+            rows = [(o["address"], o["channel"], o["reason"]) for o in left]
+            table(heads(("address", "channel", "reason"), locale()), rows)
             print(said["asked"].format(len(found) - len(left), len(left)))
 
         attempt(work)
 
-    _records(app, connect)
+    _records(app, connect, locale)
     _entering(app, connect, locale)
     return app
 
@@ -161,7 +174,7 @@ def given_choices(connect: Connect, name: str) -> frozenset[str]:
     return found
 
 
-def _records(app: typer.Typer, connect: Connect) -> None:
+def _records(app: typer.Typer, connect: Connect, locale: Callable[[], str]) -> None:
     """Add the commands that list what a survey has kept."""
 
     @app.command()
@@ -178,9 +191,9 @@ def _records(app: typer.Typer, connect: Connect) -> None:
             if as_json:
                 dump(found)
                 return
-            heads = ("id", "state", "reason", "channel", "address", "conversation", "sent")
-            names = ("id", "state", "reason", "channel", "address", "conversation", "sent_at")
-            table(heads, [[one[each] for each in names] for one in found["items"]])
+            names = ("id", "state", "reason", "channel", "address", "conversation")
+            rows = [[*(one[name] for name in names), one["sent_at"]] for one in found["items"]]
+            table(heads((*names, "sent"), locale()), rows)
 
         attempt(work)
 
@@ -204,7 +217,7 @@ def _records(app: typer.Typer, connect: Connect) -> None:
                 )
                 for one in found["items"]
             ]
-            table(("id", "at", "via", "team", "answers", "flags"), rows)
+            table(heads(("id", "at", "via", "team", "answers", "flags"), locale()), rows)
 
         attempt(work)
 
@@ -223,24 +236,20 @@ def _entering(app: typer.Typer, connect: Connect, locale: Callable[[], str]) -> 
         mode: Annotated[str, typer.Option(help="phone, in_person or other / 方式")] = "phone",
         interviewer: Annotated[str, typer.Option(help="who asked / 访问员")] = "",
         key: Annotated[str, typer.Option(help="once under one key / 同一 key 只记一次")] = "",
+        as_json: AsJson = False,
     ) -> None:
         """Keep what a customer answered by telephone or in person. / 录入电话或当面的回答。"""
         given: dict[str, Any] = {}
         for pair in answers:
             question, equals, value = pair.partition("=")
             if not equals:
-                _fail(SAID[locale()]["pair"].format(pair))
+                fail(SAID[locale()]["pair"].format(pair), NO)
             given[question] = value.split(",") if "," in value and question in given_choices(connect, name) else value
 
         def work() -> None:
             body = {"answers": given, "mode": mode, "interviewer": interviewer, "key": key}
             body |= {"conversation": conversation, "invitation": invitation, "channel": channel, "address": address}
             done = connect().post(f"/surveys/{name}/responses", body)
-            print(SAID[locale()]["kept"].format(done["response"]["id"]))
+            dump(done) if as_json else print(SAID[locale()]["kept"].format(done["response"]["id"]))
 
         attempt(work)
-
-
-def _fail(text: str) -> NoReturn:
-    print(text, file=sys.stderr)
-    raise typer.Exit(NO)

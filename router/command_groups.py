@@ -26,21 +26,23 @@ def add_groups(
     app: typer.Typer, load: Callable[[], Loaded], connect: Connect, locale: Callable[[], str], imagine: Imagine
 ) -> None:
     """Add them to *app*. *load* reads the configuration, *connect* finds the hub, *imagine* tries other files."""
-    app.add_typer(inbox_commands.commands(connect))
-    app.add_typer(outbox_commands.commands(connect))
+    app.add_typer(inbox_commands.commands(connect, locale))
+    app.add_typer(outbox_commands.commands(connect, locale))
     kept = backup_commands.commands(
         lambda: partial_settings(imagine()[0], ("store", "attachments")),
         lambda store, now: Withholding(store, locale(), now).withhold(),
         locale,
     )
     app.add_typer(kept)
-    app.add_typer(with_contacts(contact(connect), connect, locale), name="contact", help="Contacts. / 客户。")
-    app.add_typer(guarding(connect), name="guard", help="What may not leave in words. / 外发文字检查。")
+    app.add_typer(with_contacts(contact(connect, locale), connect, locale), name="contact", help="Contacts. / 客户。")
+    app.add_typer(guarding(connect, locale), name="guard", help="What may not leave in words. / 外发文字检查。")
     bulk = campaign_commands.commands(connect, locale)
     app.add_typer(bulk, name="campaign", help="Bulk sends. / 群发。")
     app.add_typer(search_commands.commands(connect, locale), name="search", help="Search. / 搜索。")
     app.add_typer(people_commands.commands(connect, locale), name="people", help="Who may sign in. / 谁可以登录。")
-    app.add_typer(webhook_commands.commands(connect), name="webhooks", help="Outgoing webhooks. / 外发 webhook。")
+    app.add_typer(
+        webhook_commands.commands(connect, locale), name="webhooks", help="Outgoing webhooks. / 外发 webhook。"
+    )
     asked = report_commands.with_surveys(survey_commands.survey(connect, locale), connect, locale)
     app.add_typer(asked, name="survey", help="Surveys. / 问卷。")
     app.add_typer(sla_commands.commands(connect, locale), name="sla")

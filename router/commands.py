@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,12 +16,35 @@ from config.conditions import moment
 from config.faults import nearest
 from config.loading import Loaded
 from inbox.commands import CANNOT_TELL, NO, AsJson, Connect, attempt, dump
+from inbox.printing import fail
 from router import proof_commands, rendering
 from router.compilation import instant
 from router.language import language
 from router.rules import ConversationFacts, Explanation, Facts, OrderFacts, Tree, explain
 from router.trial import prove, run_tests
 from router.versions import grow, snapshot
+
+_SAID = {
+    "en": {
+        "which": "say by which channel: --channel NAME (or --message ID)",
+        "no channel": "no channel {!r}; channels are {}",
+        "nearest": " (did you mean {}?)",
+        "moment": "{!r} is no moment; expected one like 2026-11-11 or 2026-11-11T20:00, with or without +08:00",
+        "ignored": "ignored: {}",
+        "undecided": "nothing to decide",
+    },
+    "zh-CN": {
+        "which": "请指明渠道：--channel 名称（或 --message 编号）",
+        "no channel": "没有渠道 {!r}；现有渠道：{}",
+        "nearest": "（是不是 {}？）",
+        "moment": "{!r} 不是时间；应为 2026-11-11 或 2026-11-11T20:00，可带 +08:00",
+        "ignored": "已忽略：{}",
+        "undecided": "无需决定",
+        "the message is not there any more": "消息已不在",
+        "nothing was decided": "没有作过决定",
+        "what was known then was not stored": "没有保存当时的情况",
+    },
+}
 
 
 def compiled(loaded: Loaded) -> Tree:
@@ -77,6 +99,12 @@ def commands(
         if not all(one.passed for one in results):
             raise typer.Exit(NO)
 
+    def words() -> dict[str, str]:
+        return _SAID["zh-CN" if locale().startswith("zh") else "en"]
+
+    def say(key: str, *values: object) -> str:
+        return words()[key].format(*values)
+
     def stored(message: str, *, as_json: bool) -> None:
         found = connect().get(f"/messages/{message}/trail")
         if as_json:
@@ -84,8 +112,9 @@ def commands(
             return
         for one in found["items"]:
             if one["explanation"] is None:
-                what = f"ignored: {one['ignored']}" if one["ignored"] else one["route"] or "nothing to decide"
-                print(f"{one['at']}  {what}  {one['set']}  ({(one['hash'] or '-')[:12]}): {one['unexplained']}")
+                what = say("ignored", one["ignored"]) if one["ignored"] else one["route"] or say("undecided")
+                why = words().get(one["unexplained"], one["unexplained"])
+                print(f"{one['at']}  {what}  {one['set']}  ({(one['hash'] or '-')[:12]}): {why}")
                 continue
             at = int(dt.datetime.fromisoformat(one["explanation"]["at"]).timestamp() * 1000)
             explanation = msgspec.convert({**one["explanation"], "at": at}, Explanation)
@@ -110,23 +139,17 @@ def commands(
             attempt(lambda: stored(message, as_json=as_json))
             return
         if not channel:
-            print("say by which channel: --channel NAME (or --message ID)", file=sys.stderr)
-            raise typer.Exit(CANNOT_TELL)
+            fail(say("which"), CANNOT_TELL)
         loaded = load()
         settings = loaded.settings
         if channel not in settings.channels:
             hint = nearest(channel, settings.channels)
-            print(
-                f"no channel {channel!r}; channels are {', '.join(settings.channels)}"
-                + (f" (did you mean {hint}?)" if hint else ""),
-                file=sys.stderr,
-            )
-            raise typer.Exit(CANNOT_TELL)
+            text = say("no channel", channel, ", ".join(settings.channels))
+            fail(text + (say("nearest", hint) if hint else ""), CANNOT_TELL)
         try:
             when = instant(moment(at).isoformat(), settings.timezone) if at else time.time_ns() // 1_000_000
-        except ValueError as error:
-            print(f"--at: {str(error).replace('{value}', at)}", file=sys.stderr)
-            raise typer.Exit(CANNOT_TELL) from None
+        except ValueError:
+            fail(f"--at: {say('moment', at)}", CANNOT_TELL)
         facts = Facts(
             channel=channel,
             kind=settings.channels[channel].kind,

@@ -72,6 +72,7 @@ from outbox.links import Links
 from outbox.means import Means
 from outbox.notifier import Notifier, Sight
 from outbox.planner import Planner
+from outbox.reasons import spoken
 from outbox.reports import Reports
 from outbox.reservations import Reservations
 from outbox.retries import Policy
@@ -406,8 +407,8 @@ class Parts:
         return policy
 
     def locale(self) -> str:
-        """Return the language of what the hub says itself."""
-        return self.live.current.settings.locale
+        """Return the language of what the hub says itself, or in which it answers who only asks."""
+        return spoken(self.live.current.settings.locale)
 
     def region(self) -> str:
         """Return the region of phone numbers without a country code."""
@@ -425,7 +426,7 @@ class Parts:
         own = {name.removeprefix("row."): value for name, value in values.items() if name.startswith("row.")}
         own = {name: value for name, value in own.items() if name in template.variables}
         kind = carrier.kind if carrier is not None else ""
-        return render(template, values, language, self.locale(), channel=channel, kind=kind, own=own)
+        return render(template, values, language, self.settings().locale, channel=channel, kind=kind, own=own)
 
     def _confirmation(self, name: str, conversation: conversations.Conversation) -> str | None:
         """Fill the template that confirms an opt-out; None if there is none of that name, or something is missing."""

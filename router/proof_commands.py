@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import typer
 
-from config import chinese
 from config.documents import parse
 from config.faults import Wrong
 from config.loading import Attempt, Loaded, Prove, candidate
@@ -24,10 +23,12 @@ from inbox.client import Client
 from inbox.commands import CANNOT_TELL, NO, AsJson, Connect, attempt, dump, one_line, table
 from inbox.embedded import Embedded, EmbeddedError
 from inbox.partitions import parse_id
+from inbox.printing import fail, heads, objection, refuse, trouble
+from inbox.refusals import said
 from inbox.store import Store, StoreError, Topology
 from router import reporting
 from router.replay import Pair, Progress, replay
-from router.rollback import Impossible, plan
+from router.rollback import Impossible, OtherFiles, plan
 from router.tally import Tally
 from router.versions import grow, snapshot
 
@@ -48,6 +49,7 @@ _SAID = {
         "taken": "in use: {}",
         "waiting": "the files are written; no hub uses them yet (huiliu channels says why)",
         "cannot write": "cannot write: {}",
+        "names": "huiliu.yaml names the route files {}; the rule set was made of {}",
     },
     "zh-CN": {
         "replay": "回放：{:3.0f} %，{} 条消息",
@@ -61,6 +63,7 @@ _SAID = {
         "taken": "使用中：{}",
         "waiting": "文件已写入，但还没有汇流进程使用它（原因见 huiliu channels）",
         "cannot write": "无法写入：{}",
+        "names": "huiliu.yaml 现在用的规则文件是 {}；该版本由 {} 组成",
     },
 }
 
@@ -105,8 +108,7 @@ def add_candidates(app: typer.Typer, tools: Tools) -> None:
         try:
             span = duration(since)
         except Wrong as error:
-            print(f"--since: {error.what.replace('{value}', since)}", file=sys.stderr)
-            raise typer.Exit(CANNOT_TELL) from None
+            fail(f"--since: {objection(error, since, tools.locale())}", CANNOT_TELL)
         quoting = sys.stdout.isatty() if quotes is None else quotes
         run_replay(tools, files, span, quotes=quoting and not as_json, as_json=as_json)
 
@@ -145,7 +147,7 @@ def add_versions(app: typer.Typer, tools: Tools) -> None:
                 (one["hash"][:12], one["at"], one["how"], one["by"], tools.say("in use") if one["in_use"] else "")
                 for one in found["items"]
             ]
-            table(("hash", "at", "how", "by", ""), rows)
+            table(heads(("hash", "at", "how", "by", ""), tools.locale()), rows)
 
         attempt(work)
 
@@ -176,18 +178,16 @@ def add_versions(app: typer.Typer, tools: Tools) -> None:
 def run_replay(tools: Tools, files: Sequence[str], span: int, *, quotes: bool, as_json: bool) -> None:
     """Run the last *span* milliseconds through the route files *files* and print what comes out."""
     loaded = tools.load()
-    tried = candidate(loaded, [parse(file) for file in files], prove=tools.prove)
+    documents = [parse(file) for file in files]
+    tried = candidate(loaded, documents, prove=tools.prove)
     if tried.loaded is None:
-        for fault in tried.faults:
-            print(chinese.said(fault) if tools.locale().startswith("zh") else fault, file=sys.stderr)
-        raise typer.Exit(NO)
+        refuse(tried.faults, documents, tools.locale())
     pair = Pair.of(grow(snapshot(loaded)), grow(snapshot(tried.loaded)), loaded.settings)
     meter = Meter(lambda share, messages: tools.say("replay", share * 100, messages))
     try:
         found, texts = asyncio.run(replayed(loaded, pair, span, meter, quotes=quotes))
     except (StoreError, EmbeddedError) as error:
-        print(tools.say("store", error), file=sys.stderr)
-        raise typer.Exit(CANNOT_TELL) from None
+        fail(tools.say("store", said(str(error), tools.locale())), CANNOT_TELL)
     finally:
         meter.end()
     plain = reporting.plain(found)
@@ -229,12 +229,12 @@ def run_rollback(tools: Tools, version: str, *, as_json: bool) -> None:
         client.post("/routes/rollback", {"hash": found["hash"], "written": True})
         since = time.time_ns() // 1_000_000
         changed = planned.carry_out(since)
+    except OtherFiles as error:
+        fail(tools.say("names", ", ".join(error.now) or "-", ", ".join(error.of)), NO)
     except Impossible as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(NO) from None
+        refuse(error.faults, (), tools.locale())
     except OSError as error:
-        print(tools.say("cannot write", error), file=sys.stderr)
-        raise typer.Exit(CANNOT_TELL) from None
+        fail(tools.say("cannot write", f"{error.filename or ''} {trouble(error, tools.locale())}".strip()), CANNOT_TELL)
     result = planned.result.hash
     used = taken(client, result, since if changed else 1)
     if as_json:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from config.faults import listed
+from config.faults import Fault, listed
 from config.loading import Attempt
 from config.restoring import restore
 from router.versions import Version, snapshot
 
 
 class Impossible(Exception):
-    """The rule set cannot be used any more; each of *reasons* says why."""
+    """The rule set cannot be used any more; each of *reasons* says why, for people who write files the *faults* too."""
 
-    def __init__(self, *reasons: str) -> None:
+    def __init__(self, *reasons: str, faults: Sequence[Fault] = ()) -> None:
         super().__init__("\n".join(reasons))
         self.reasons = reasons
+        self.faults = faults
+
+
+class OtherFiles(Impossible):
+    """The rule set was made *of* other route files than huiliu.yaml names *now*."""
+
+    def __init__(self, now: Sequence[str], of: Sequence[str]) -> None:
+        names = listed(now, last="and") or "none"
+        super().__init__(
+            f"huiliu.yaml names the route files {names}; the rule set was made of {listed(of, last='and')}"
+        )
+        self.now, self.of = now, of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +61,8 @@ def plan(
     files = {Path(os.path.normpath(place / name)): text for name, text in kept.items()}
     tried = attempt({path: text.encode() for path, text in files.items()})
     if tried.loaded is None:
-        raise Impossible(*map(str, tried.faults))
+        raise Impossible(*map(str, tried.faults), faults=tried.faults)
     result = snapshot(tried.loaded)
     if list(result.files) != list(kept):
-        now, then = listed(result.files, last="and"), listed(kept, last="and")
-        raise Impossible(f"huiliu.yaml names the route files {now or 'none'}; the rule set was made of {then}")
+        raise OtherFiles(list(result.files), list(kept))
     return Plan(wanted, result, files)

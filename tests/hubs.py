@@ -60,9 +60,11 @@ class Stage:
     base: str
     folder: Path
 
-    async def api(self, method: str, path: str, body: Any = None, *, token: str = TOKEN, status: int = 0) -> Any:
+    async def api(
+        self, method: str, path: str, body: Any = None, *, token: str = TOKEN, status: int = 0, language: str = ""
+    ) -> Any:
         """Call the API and return the decoded answer; *status* is the one that is expected (any below 300 if 0)."""
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {token}", **({"Accept-Language": language} if language else {})}
         async with self.http.request(method, f"{self.base}/api/v1{path}", json=body, headers=headers) as response:
             answer = await response.json(content_type=None)
             assert response.status == status if status else response.status < 300, (response.status, answer)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from config import channels, commands, starting
+from config import channels, chinese, commands, starting
 from config.faults import Fault, Problem
 from config.loading import Loaded, load
 from config.routes import routes
@@ -42,7 +42,7 @@ def test_init_writes_what_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str
     """The starter files pass `check` as they are: real connectors, their own tests, no environment."""
     target = tmp_path / "shop"
 
-    assert commands.init(str(target), locale=locale) == 0
+    assert commands.init(str(target / "huiliu.yaml"), locale=locale) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in ("huiliu.yaml", "routes.yaml", "templates.yaml", "ops.token"))
     assert commands.check([str(target / "huiliu.yaml")], built_in, prove=prove, locale=locale, environ={}) == 0
@@ -55,7 +55,7 @@ def test_init_writes_what_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_init_writes_a_shop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The preset passes `check --strict` as it is, with every stage and a rich set of examples."""
-    assert commands.init(str(tmp_path), preset="shop") == 0
+    assert commands.init(str(tmp_path / "huiliu.yaml"), preset="shop") == 0
     file = tmp_path / "huiliu.yaml"
     capsys.readouterr()
     code = commands.check(
@@ -75,7 +75,7 @@ def test_init_writes_a_shop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_a_marketplace_is_ready_to_be_switched_on(tmp_path: Path) -> None:
     """Without the "#" before them, the lines about a marketplace hold with the rest: three minutes to a reply."""
-    starting.init(tmp_path, "shop")
+    starting.init(tmp_path / "huiliu.yaml", "shop")
     switches = {
         "huiliu.yaml": ("  # shop-tiktok:", "  # rated:", "  # marketplace:"),
         "routes.yaml": ("  # - name: marketplace", "  # - name: 平台店铺三分钟"),
@@ -106,7 +106,7 @@ def switched_on(text: str, begins: tuple[str, ...]) -> str:
 @pytest.mark.parametrize(("locale", "said"), [("en", "presets are starter, shop"), ("zh-CN", "可用：starter、shop")])
 def test_init_knows_its_presets(tmp_path: Path, capsys: pytest.CaptureFixture[str], locale: str, said: str) -> None:
     """Another name is exit 2, with the right ones, and nothing is written."""
-    assert commands.init(str(tmp_path), preset="shopp", locale=locale) == 2
+    assert commands.init(str(tmp_path / "huiliu.yaml"), preset="shopp", locale=locale) == 2
     assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -114,7 +114,7 @@ def test_init_knows_its_presets(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_init_makes_a_token_of_its_own(tmp_path: Path) -> None:
     """Each installation has a random token that nobody else can read."""
     for name in ("a", "b"):
-        starting.init(tmp_path / name)
+        starting.init(tmp_path / name / "huiliu.yaml")
     one, two = ((tmp_path / name / "ops.token") for name in ("a", "b"))
 
     assert one.read_text() != two.read_text()
@@ -127,24 +127,31 @@ def test_init_overwrites_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
     """If one of the files is there, none is written."""
     written(tmp_path, name, "mine")
 
-    assert commands.init(str(tmp_path)) == 1
+    assert commands.init(str(tmp_path / "huiliu.yaml")) == 1
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
     assert name in capsys.readouterr().err
+
+
+def test_init_under_the_name_of_another_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A configuration that is called like the routes beside it is refused before anything is written."""
+    assert commands.init(str(tmp_path / "routes.yaml")) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert "routes.yaml" in capsys.readouterr().err
 
 
 def test_init_follows_no_dangling_link(tmp_path: Path) -> None:
     """A link that was planted in the place of a file is a file in the way."""
     (tmp_path / "ops.token").symlink_to(tmp_path / "elsewhere")
 
-    assert commands.init(str(tmp_path)) == 1
+    assert commands.init(str(tmp_path / "huiliu.yaml")) == 1
 
 
 def test_init_says_when_it_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A directory that cannot be made is exit 2, in words."""
     written(tmp_path, "file", "")
 
-    assert commands.init(str(tmp_path / "file" / "inside")) == 2
+    assert commands.init(str(tmp_path / "file" / "inside" / "huiliu.yaml")) == 2
     assert "cannot write: Not a directory" in capsys.readouterr().err
 
 
@@ -170,6 +177,25 @@ def test_check_speaks_chinese(capsys: pytest.CaptureFixture[str]) -> None:
         '没有团队 "biling"；应为 billing、frontdesk；是不是 billing？\n'
     )
     assert printed.err == "共 1 处错误\n"
+
+
+FAULTS = [
+    Fault("a.yaml", 3, 32, "api_tokens.ops.role", '"x" is not known', "admin or agent", "agent", "some-rule"),
+    Fault("a.yaml", 1, 1, "", "the file cannot be read (no such file or directory)"),
+    Fault("a: b.yaml", 5, 17, "routes[0].set.team", 'there is no team "biling"', "billing"),
+    Fault("a.yaml", 2, 1, "surprise", "unknown key"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.what)
+def test_a_printed_fault_is_told_again_in_chinese(fault: Fault) -> None:
+    """A line of the hub's answer reads as if the fault itself had been at hand."""
+    assert chinese.said(fault) == chinese.retold(str(fault))
+
+
+def test_what_is_no_fault_is_not_told_again() -> None:
+    """Any other line stays as it is."""
+    assert "no file: nowhere" == chinese.retold("no file: nowhere")
 
 
 def test_check_prints_json(capsys: pytest.CaptureFixture[str]) -> None:

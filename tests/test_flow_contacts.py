@@ -364,7 +364,9 @@ async def test_an_admin_at_a_terminal_does_the_same(
 ) -> None:
     """`huiliu contact` lists, shows, merges, splits, takes files in and out, and erases only when it is sure."""
     a, b = [(await says(stage, who, "你好", name=who))["contact"]["id"] for who in ("wang", "fang")]
-    app = with_contacts(contact(lambda: Client(stage.base, TOKEN)), lambda: Client(stage.base, TOKEN), lambda: "zh-CN")
+    app = with_contacts(
+        contact(lambda: Client(stage.base, TOKEN), lambda: "zh-CN"), lambda: Client(stage.base, TOKEN), lambda: "zh-CN"
+    )
     monkeypatch.chdir(tmp_path)
 
     async def run(*words: str, code: int = 0) -> str:
@@ -377,6 +379,9 @@ async def test_an_admin_at_a_terminal_does_the_same(
     assert b in await run("show", a)
     assert json.loads(await run("show", b, "--json"))["id"] == a
     assert "独立客户" in await run("split", a)
+    merged = json.loads(await run("merge", a, b, "--json"))
+    assert a == merged["contact"]["id"]
+    assert a == json.loads(await run("split", a, merged["merge"]["id"], "--json"))["contact"]["id"]
     await run("split", a, code=1)
     file = tmp_path / "new.csv"
     await asyncio.to_thread(file.write_bytes, "姓名,手机号\n李雷,13800138000\n谁,12\n".encode("gbk"))
@@ -388,9 +393,9 @@ async def test_an_admin_at_a_terminal_does_the_same(
     await run("export")
     assert (await asyncio.to_thread((tmp_path / "contacts.csv").read_bytes)).startswith(b"\xef\xbb\xbfid,")
     await run("export", code=2)
-    await run("export", a, "-o", "wang.zip")
+    assert {"written": ["wang.zip"]} == json.loads(await run("export", a, "-o", "wang.zip", "--json"))
     assert zipfile.is_zipfile(tmp_path / "wang.zip")
-    await run("erase", a, code=2)
+    assert "请加 --yes" in await run("erase", a, code=1)
     assert "未作任何改动" in await run("erase", a, "--dry-run")
     assert "opt_outs" not in await run("erase", a, "--yes")
     await run("show", a, code=1)

@@ -67,6 +67,37 @@ async def test_a_preview_keeps_nothing(stage: Stage) -> None:
         await stage.api("POST", path, {"attachments": [{"name": "a.txt", "content": content}]}, status=422)
 
 
+TONGUES = [
+    ("en-US,en;q=0.9", "it does not go", "is closed until"),
+    ("zh-CN", "不能发送", "回复窗口已关闭"),
+    ("", "不能发送", "回复窗口已关闭"),
+    ("fr, en", "it does not go", "is closed until"),
+]
+
+
+@pytest.mark.parametrize(("language", "will", "why"), TONGUES, ids=[one for one, *_ in TONGUES])
+async def test_a_program_is_told_in_its_language(stage: Stage, language: str, will: str, why: str) -> None:
+    """What becomes of an answer and why it does not go is told as Accept-Language asks, else in the hub's language."""
+    one = await written(stage, OPENID, "shop-wechat", window=Window(60, 5))
+    path = f"/conversations/{one['id']}/replies"
+    plan = await stage.api("POST", f"{path}/preview", {"text": "好的"}, language=language)
+    refused = await stage.api("POST", path, {"text": "好的"}, language=language, status=409)
+
+    assert (will, True) == (plan["will"], why in plan["obstacles"][0]["why"])
+    assert (True, True) == (why in refused["detail"], why in refused["obstacles"][0]["why"])
+
+
+async def test_what_is_kept_is_in_the_language_of_the_hub(stage: Stage) -> None:
+    """A reason that stays with a delivery does not depend on who asked for it; the answer does."""
+    one = await written(stage, OPENID, "shop-wechat", window=Window(60, 5))
+    await stage.api("PUT", f"/contacts/{one['contact']['id']}", {"addresses": ["tel:+8613800138000"]})
+    given = await stage.api("POST", f"/conversations/{one['id']}/replies", {"text": "好的"}, language="en")
+    [outbound] = [each for each in await stage.messages(one["id"]) if each["direction"] == "outbound"]
+
+    assert "is closed until" in given["plan"]["obstacles"][0]["why"]
+    assert "is closed until" not in str(outbound)
+
+
 async def test_sending_is_known_before_typing(stage: Stage) -> None:
     """A conversation says whether an answer would go, by what way, and why."""
     closed = await written(stage, OPENID, "shop-wechat", window=Window(60, 5))

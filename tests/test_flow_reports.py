@@ -9,7 +9,8 @@ import email.policy
 import io
 import json
 import os
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from pathlib import Path
@@ -176,26 +177,78 @@ async def test_files_open_in_their_programs(store_url: str, tmp_path: Path) -> N
         assert len(frame) > 50
 
 
+def terminal(
+    stage: Stage, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Awaitable[tuple[int, str, str]]]:
+    """Return what runs a command in *folder* beside the hub, in Chinese, and gives its code and what it printed."""
+    path = folder / "cli.yaml"
+    text = (folder / "huiliu.yaml").read_text(encoding="utf-8")
+    path.write_text(text.replace("port: 0}", f"port: {stage.base.rpartition(':')[2]}}}"), encoding="utf-8")
+    monkeypatch.chdir(folder)
+    for name, value in {"HUILIU_API_TOKEN": TOKEN, "LANG": "zh_CN.UTF-8", "LC_ALL": "", "COLUMNS": "120"}.items():
+        monkeypatch.setenv(name, value)
+
+    async def huiliu(*words: str) -> tuple[int, str, str]:
+        done = await asyncio.to_thread(CliRunner().invoke, command_line(), ["-c", str(path), *words])
+        return done.exit_code, done.stdout, done.stderr
+
+    return huiliu
+
+
+async def test_a_report_without_a_name_is_that_of_the_service(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`huiliu report` takes the options of `huiliu report service` and does the same; others keep their names."""
+    async with running(store_url, shop(tmp_path)) as stage:
+        huiliu = terminal(stage, tmp_path, monkeypatch)
+        options = ("--since", "2026-11-02", "--until", "2026-11-08", "--by", "team", "--json")
+        bare, named = [
+            json.loads((await huiliu(*words, *options))[1]) for words in [("report",), ("report", "service")]
+        ]
+        assert named | {"made_at": ""} == bare | {"made_at": ""}
+        assert "service" == bare["kind"]
+        code, text, _ = await huiliu("report", "-o", "week.html", "--json")
+        assert (0, {"written": ["week.html"]}) == (code, json.loads(text))
+        assert "<html" in await asyncio.to_thread((tmp_path / "week.html").read_text, encoding="utf-8")
+        assert "已存在" in (await huiliu("report", "-o", "week.html"))[2]
+        assert 0 == (await huiliu("report", "assignment", "--json"))[0]
+        assert "service" in (await huiliu("report", "--help"))[1]
+        assert 2 == (await huiliu("report", "nothing"))[0]
+        assert 1 == (await huiliu("report", "--send", "nothing", "--json"))[0]
+
+
+async def test_the_only_survey_needs_no_name(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is one survey, it is meant; the export says for scripts what it wrote."""
+    async with running(store_url, shop(tmp_path)) as stage:
+        huiliu = terminal(stage, tmp_path, monkeypatch)
+        code, text, _ = await huiliu("survey", "report", "--json")
+        assert (0, "csat") == (code, json.loads(text)["name"])
+        code, text, _ = await huiliu("survey", "export", "--json")
+        assert (0, ["csat.csv", "csat.codebook.json", "csat.codebook.md"]) == (code, json.loads(text)["written"])
+
+
+async def test_one_of_several_surveys_is_named(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are several, or none, nobody can tell which is meant: exit 2 with their names."""
+    path = shop(tmp_path)
+    (tmp_path / "surveys.yaml").write_text(SURVEYS + SURVEYS.replace("csat:", "visit:", 1), encoding="utf-8")
+    async with running(store_url, path) as stage:
+        huiliu = terminal(stage, tmp_path, monkeypatch)
+        assert re.search(r"csat +csat +manual +开", (await huiliu("survey", "list"))[1])
+        for command in ("report", "export"):
+            assert (2, "", "请指明问卷：csat, visit\n") == await huiliu("survey", command)
+    (tmp_path / "surveys.yaml").write_text("{}\n", encoding="utf-8")
+    async with running(store_url, path) as stage:
+        huiliu = terminal(stage, tmp_path, monkeypatch)
+        assert (2, "没有问卷\n") == (await huiliu("survey", "report"))[::2]
+
+
 async def test_the_command_line_prints_and_writes(
     store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A terminal gets tables; a file is written with its codebook beside it, and not overwritten by accident."""
     async with running(store_url, shop(tmp_path)) as stage:
         await filled(stage)
-        path = tmp_path / "cli.yaml"
-        port = stage.base.rpartition(":")[2]
-        path.write_text(
-            (tmp_path / "huiliu.yaml").read_text(encoding="utf-8").replace("port: 0}", f"port: {port}}}"),
-            encoding="utf-8",
-        )
-
-        async def huiliu(*words: str) -> tuple[int, str, str]:
-            done = await asyncio.to_thread(CliRunner().invoke, command_line(), ["-c", str(path), *words])
-            return done.exit_code, done.stdout, done.stderr
-
-        monkeypatch.chdir(tmp_path)
-        for name, value in {"HUILIU_API_TOKEN": TOKEN, "LANG": "zh_CN.UTF-8", "LC_ALL": "", "COLUMNS": "120"}.items():
-            monkeypatch.setenv(name, value)
+        huiliu = terminal(stage, tmp_path, monkeypatch)
         code, text, _ = await huiliu("survey", "report", "csat", "--since", "21d")
         assert (0, True, True) == (code, "回复率" in text, "售后组" in text)
         code, text, _ = await huiliu("report")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import hashlib
 import json
 import os
@@ -28,7 +29,7 @@ from tests.processes import HubProcess, wait_for
 
 ENVIRON = {
     **{name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "HUILIU"))},
-    "LANG": "C",
+    "LANG": "en_US.UTF-8",
 }
 CHANNELS = """  site-chat: {kind: webchat}
   shop-wechat: {kind: wechat, app_id: wxba5fad812f8e6fb9, app_secret: s3cret, token: pushtoken, required: false}
@@ -72,7 +73,7 @@ class Shop:
         with contextlib.chdir(folder or self.folder), pytest.MonkeyPatch.context() as patch:
             for name in ("HUILIU_API_TOKEN", "HUILIU_CONFIG", "LC_ALL", "LC_MESSAGES", "LANG"):
                 patch.delenv(name, raising=False)
-            for name, value in environ.items():
+            for name, value in {"LANG": "en_US.UTF-8", **environ}.items():
                 patch.setenv(name, value)
             done = CliRunner().invoke(hub.command_line(), hub.hoisted(list(arguments)), input=typed)
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
@@ -185,14 +186,14 @@ PROCESSES = [
     (("routes", "explain", "--channel", "site-chat", "--text", "我要退款"), FINE, "aftersales"),
     (("routes", "explain", "--message", "{message}"), FINE, "refund"),
     (("routes", "history"), FINE, "start"),
-    (("routes", "replay", "routes.yaml"), FINE, "0 条改变"),
+    (("routes", "replay", "routes.yaml"), FINE, "0 moved"),
     (("routes", "shadow"), FINE, "shadow:"),
     (("routes", "diff", "ffff0000"), NO, "no such rule set"),
     (("routes", "rollback", "ffff0000"), NO, "no such rule set"),
     (("check",), FINE, "huiliu.yaml"),
     (("schema",), FINE, "$defs"),
     (("doctor",), FINE, "fine"),
-    (("-c", "nothing.yaml", "channels"), NO, "nothing.yaml:1:1"),
+    (("-c", "nothing.yaml", "channels"), CANNOT_TELL, "nothing.yaml:1:1"),
     (("nonsense",), CANNOT_TELL, "No such command"),
 ]
 
@@ -221,9 +222,68 @@ LISTS = [("outbox", "list"), ("dead", "list"), ("shunted", "list")]
 @pytest.mark.parametrize("arguments", LISTS, ids=" ".join)
 def test_lists_of_what_needs_somebody(shop: Shop, arguments: tuple[str, ...]) -> None:
     """What is owed, dead or shunted: a table with a head, or JSON."""
-    done = shop.run(*arguments)
+    done = shop.run(*arguments, LANG="en")
     assert (FINE, "id") == (done.code, done.out.split()[0])
     assert {"items", "next"} == set(shop.run(*arguments, "--json").json)
+
+
+IN_CHINESE = [
+    ("outbox", "list"), ("dead", "list"), ("contact", "list"), ("survey", "list"), ("templates", "list"),
+    ("campaign", "list"), ("webhooks", "list"), ("routes", "history"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", IN_CHINESE, ids=" ".join)
+def test_heads_of_tables_are_in_chinese(shop: Shop, arguments: tuple[str, ...]) -> None:
+    """Who reads Chinese has every head of a table in Chinese, who reads English in English."""
+    head, english = [shop.run(*arguments, LANG=one).out.splitlines()[0] for one in ("zh_CN.UTF-8", "en_US.UTF-8")]
+    assert re.fullmatch(r"[\u4e00-\u9fff ]+", head), head
+    assert english.isascii()
+    assert len(head.split()) <= len(english.split())
+
+
+MISTAKES = [
+    (("routes", "explain", "--channel", "site-chat", "--text", "x", "--at", "sometime"), "--at: 'sometime' 不是时间；"),
+    (("routes", "explain", "--channel", "site-chta"), "没有渠道 'site-chta'；现有渠道：site-chat, shop-wechat"),
+    (("routes", "explain"), "请指明渠道："),
+    (("routes", "replay", "routes.yaml", "--since", "soon"), "--since: soon 不是时长；应为 "),
+    (("routes", "replay", "missing.yaml"), "missing.yaml:1:1: 无法读取文件（文件不存在）\n"),
+    (("reply", "c1-1-1", "x", "--at", "soon"), "--at soon：应为 2026-11-21T09:30 这样的时间\n"),
+    (("reply", "c1-1-1", "x", "--var", "a"), "--var a：应为 名称=值\n"),
+    (("campaign", "preview", "missing.yaml"), "missing.yaml:1:1: 无法读取文件（文件不存在）\n"),
+    (("contact", "import", "missing.csv"), "无法读取 missing.csv：文件不存在\n"),
+    (("survey", "send", "csat", "--list", "missing.csv"), "missing.csv：无法读取\n"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), MISTAKES, ids=[" ".join(one[-2:]) for one, _ in MISTAKES])
+def test_mistakes_at_the_terminal_are_told_in_chinese(shop: Shop, arguments: tuple[str, ...], words: str) -> None:
+    """What cannot be understood or read ends with 2, in the one language of whoever typed it."""
+    done = shop.run(*arguments, LANG="zh_CN.UTF-8")
+    assert (CANNOT_TELL, "") == (done.code, done.out)
+    assert done.err.startswith(words)
+
+
+def test_an_action_is_told_to_scripts(shop: Shop) -> None:
+    """After an action `--json` prints the hub's answer, and `show` takes the option although it prints nothing else."""
+    tomorrow = (dt.datetime.now(dt.UTC) + dt.timedelta(days=1)).isoformat()
+    delivery = shop.run("reply", shop.conversation, "以后再说", "--at", tomorrow, "--json").json["delivery"]["id"]
+    assert delivery == shop.run("outbox", "show", delivery, "--json").json["id"]
+    called_back = shop.run("outbox", "cancel", delivery, "--json")
+    assert (FINE, delivery) == (called_back.code, called_back.json["id"])
+    for arguments in (("outbox", "retry"), ("outbox", "confirm"), ("dead", "retry"), ("dead", "drop")):
+        refused = shop.run(*arguments, "d1-abc", "--json")
+        assert (NO, "") == (refused.code, refused.out), arguments
+    assert shop.run("webhooks", "secret", "--json").json["secret"].startswith("whsec_")
+
+
+def test_a_reply_that_cannot_go_is_told_in_one_language(shop: Shop) -> None:
+    """What stands in the way is said in the language of the terminal, whichever the hub's is."""
+    for language, words in (("en_US.UTF-8", "The reply would not go: "), ("zh_CN.UTF-8", "回复发不出去：")):
+        done = shop.run("reply", shop.conversation, " \u200b ", LANG=language)
+        assert (NO, "") == (done.code, done.out), done
+        assert done.err.startswith(words), done
+        assert ("en" in language) == done.err.isascii(), done
 
 
 def test_dead_letters_from_end_to_end(shop: Shop) -> None:
@@ -248,7 +308,9 @@ def test_shunted_payloads_from_end_to_end(shop: Shop) -> None:
     replayed = shop.run("shunted", "replay", one["id"])
     assert (NO, "") == (replayed.code, replayed.out)
     assert "still cannot be understood" in replayed.err
-    assert (FINE, "dropped\n") == (shop.run("shunted", "drop", one["id"]).code, "dropped\n")
+    assert NO == shop.run("shunted", "replay", one["id"], "--json").code
+    assert one["id"] == shop.run("shunted", "show", one["id"], "--json").json["id"]
+    assert {"id": one["id"], "state": "dropped"} == shop.run("shunted", "drop", one["id"], "--json").json
     assert NO == shop.run("shunted", "drop", one["id"]).code
 
 
@@ -272,7 +334,9 @@ def test_people_from_end_to_end(shop: Shop) -> None:
     assert asyncio.run(enter(shop.hub.base, "boss")) == 401
     assert "boss: ready\n" == shop.run("people", "disable", "boss", "--undo", LANG="en").out
     assert asyncio.run(enter(shop.hub.base, "boss")) == 200
-    assert "dropped\n" == shop.run("people", "remove", "boss").out
+    assert shop.run("people", "disable", "boss", "--json").json["disabled"]
+    assert shop.run("people", "revoke", "boss", "--json").json["ended"] >= 0
+    assert {"state": "dropped"}.items() <= shop.run("people", "remove", "boss", "--json").json.items()
     assert NO == shop.run("people", "remove", "boss").code
 
 
@@ -301,7 +365,7 @@ def test_the_routes_as_they_are(shop: Shop) -> None:
     assert "a refund" in tested.out or "1" in tested.out
     explained = shop.run("routes", "explain", "--channel", "site-chat", "--text", "我要退款", "--json")
     assert (FINE, "aftersales") == (explained.code, explained.json["decision"]["team"])
-    unknown = shop.run("routes", "explain", "--channel", "site-chta", "--text", "x")
+    unknown = shop.run("routes", "explain", "--channel", "site-chta", "--text", "x", LANG="en")
     assert CANNOT_TELL == unknown.code
     assert "did you mean site-chat?" in unknown.err
 
@@ -336,15 +400,19 @@ def test_stored_messages_through_other_routes(shop: Shop, tmp_path: Path) -> Non
 
 
 def test_a_replay_that_makes_no_sense(shop: Shop, tmp_path: Path) -> None:
-    """Faults of the candidate are told like any other, exit 1; a duration that is none, or no store: exit 2."""
+    """Faults of the candidate are told like any other, exit 1; a duration that is none, no file or no store: 2."""
     (tmp_path / "new.yaml").write_text(CANDIDATE.replace("aftersales", "aftersale"), encoding="utf-8")
     done = shop.run("routes", "replay", str(tmp_path / "new.yaml"), LANG="en")
     assert NO == done.code
     assert re.search(r"new\.yaml:\d+:\d+: .*did you mean aftersales\?", done.err)
     assert CANNOT_TELL == shop.run("routes", "replay", "routes.yaml", "--since", "soon", LANG="en").code
+    done = shop.run("routes", "replay", "missing.yaml", LANG="en")
+    assert (CANNOT_TELL, True) == (done.code, "missing.yaml:1:1: the file cannot be read" in done.err)
     write(tmp_path, configuration(CHANNELS), routes=ROUTES)
     done = shop.run("routes", "replay", "routes.yaml", folder=tmp_path, LANG="en")
     assert (CANNOT_TELL, True) == (done.code, "no hub runs its store" in done.err)
+    chinese = shop.run("routes", "replay", "routes.yaml", folder=tmp_path, LANG="zh_CN.UTF-8")
+    assert re.fullmatch("无法读取存储：.* 里没有正在运行的汇流存储\n", chinese.err)
 
 
 def test_back_to_earlier_routes(shop: Shop) -> None:
@@ -352,7 +420,7 @@ def test_back_to_earlier_routes(shop: Shop) -> None:
     [first] = shop.run("routes", "history", "--json").json["items"]
     routes = shop.folder / "routes.yaml"
     routes.write_text(CANDIDATE, encoding="utf-8")
-    shop.until("routes", "history", holds=r"reload .*使用中")
+    shop.until("routes", "history", holds=r"reload .*in use")
     assert "-    when: {text: {any_of: [退款]}}" in shop.run("routes", "diff", first["hash"][:8]).out.splitlines()
     assert FINE == shop.run("routes", "diff", first["hash"], first["hash"], "--json").code
 
@@ -409,9 +477,31 @@ def test_a_fresh_start(shop: Shop, tmp_path: Path) -> None:
         assert re.search(r"huiliu\.yaml:\d+:\d+: surprise", done.out + done.err), (command, done)
 
 
+def test_a_start_under_another_name(shop: Shop, tmp_path: Path) -> None:
+    """Init writes the configuration that -c names, here or in a directory, and what it needs beside it."""
+    made = shop.run("-c", "my.yaml", "init", folder=tmp_path)
+    assert (FINE, True) == (made.code, "Next: huiliu -c my.yaml check, then huiliu -c my.yaml run" in made.out)
+    assert {"my.yaml", "routes.yaml", "templates.yaml", "surveys.yaml", "ops.token"} == {
+        one.name for one in tmp_path.iterdir()
+    }
+    assert FINE == shop.run("-c", "my.yaml", "check", folder=tmp_path).code
+    assert FINE == shop.run("-c", "my.yaml", "init", "deep", folder=tmp_path).code
+    assert (tmp_path / "deep" / "my.yaml").exists()
+
+
+def test_a_start_for_a_script(shop: Shop, tmp_path: Path) -> None:
+    """With --json, init prints what it wrote, or why it wrote nothing; the exit codes are the same."""
+    made = shop.run("init", "--json", folder=tmp_path)
+    assert (FINE, "huiliu.yaml") == (made.code, made.json["written"][0])
+    again = shop.run("init", "--json", folder=tmp_path)
+    assert (NO, "exists") == (again.code, again.json["fault"])
+    assert again.json["message"] in again.err
+
+
 def test_schemas(shop: Shop) -> None:
-    """A JSON Schema for each sort of file; an unknown sort is told."""
+    """A JSON Schema for each sort of file, with or without --json; an unknown sort is told."""
     assert "channels" in shop.run("schema").json["properties"]
+    assert shop.run("schema", "--json").out == shop.run("schema").out
     assert shop.run("schema", "routes").json
     assert CANNOT_TELL == shop.run("schema", "nothing").code
 
@@ -453,6 +543,46 @@ def test_what_the_hub_refuses_is_told(shop: Shop) -> None:
         done = shop.run(*arguments)
         assert (NO, "") == (done.code, done.out), (arguments, done)
         assert reason in done.err, (arguments, done)
+
+
+CHINESE = [
+    (("conversations",), "编号"),
+    (("channels",), "最近事件"),
+    (("shunted", "list"), "字节"),
+    (("doctor",), "没有问题"),
+    (("show", "c1-1-1"), "没有这个会话：c1-1-1"),
+    (("show", "nonsense"), "没有这个编号：'nonsense' 不是会话编号"),
+    (("conversations", "--limit", "1000"), "参数不对：limit 应为 1 到 200 的数字"),
+    (("-c", "nope.yaml", "run"), "nope.yaml:1:1: 无法读取文件（文件不存在）"),
+    (("-c", "nope.yaml", "channels"), "nope.yaml:1:1: 无法读取文件（文件不存在）"),
+    (("check", "--ignore", "hidden-rout"), "没有检查项 'hidden-rout'（是不是 hidden-route？）"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), CHINESE, ids=[" ".join(one) for one, _ in CHINESE])
+def test_messages_in_chinese(shop: Shop, arguments: tuple[str, ...], words: str) -> None:
+    """Tables, refusals of the hub, and what is wrong with a file are told in the language of the terminal."""
+    done = shop.run(*arguments, LANG="zh_CN.UTF-8")
+    assert words in done.out + done.err
+
+
+def test_no_hub_in_chinese(shop: Shop, tmp_path: Path) -> None:
+    """That no hub has run or answers here is told in the language of the terminal."""
+    write(tmp_path, configuration(CHANNELS, port=9), routes=ROUTES)
+    told = shop.run("channels", folder=tmp_path, LANG="zh_CN.UTF-8")
+    assert (CANNOT_TELL, "本机没有以此配置运行过汇流\n") == (told.code, told.err)
+    told = shop.run("channels", folder=tmp_path, LANG="zh_CN.UTF-8", HUILIU_API_TOKEN="x")
+    assert (CANNOT_TELL, "http://127.0.0.1:9 没有汇流应答\n") == (told.code, told.err)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("channels",), ("run",), ("doctor",), ("routes", "show"), ("check",)], ids=" ".join
+)
+def test_a_configuration_that_cannot_be_read(shop: Shop, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """It is neither good nor bad: every command ends with 2; one that has faults ends with 1."""
+    assert CANNOT_TELL == shop.run("-c", "nope.yaml", *arguments, folder=tmp_path).code
+    (tmp_path / "bad.yaml").write_text("http: 5\n", encoding="utf-8")
+    assert NO == shop.run("-c", "bad.yaml", *arguments, folder=tmp_path).code
 
 
 def test_an_id_cannot_lead_elsewhere(shop: Shop) -> None:

@@ -49,7 +49,8 @@ async def test_a_bulk_send_from_the_terminal(store_url: str, tmp_path: Path) -> 
         await run(stage, "campaign", "start", str(file))
         found = json.loads((await run(stage, "campaign", "list", "--json")).output)
         [one] = found["items"]
-        await run(stage, "campaign", "pause", one["id"])
+        paused = json.loads((await run(stage, "campaign", "pause", one["id"], "--json")).output)
+        assert (one["id"], "paused") == (paused["id"], paused["state"])
         assert "paused" in (await run(stage, "campaign", "show", one["id"])).output
         await run(stage, "campaign", "start", one["id"])
         assert "stopped" in (await run(stage, "campaign", "stop", one["id"])).output
@@ -59,7 +60,8 @@ async def test_a_bulk_send_from_the_terminal(store_url: str, tmp_path: Path) -> 
         file.write_text("name: vip\ntxt: hello\nlist: vip.csv\n", encoding="utf-8")
         assert "vip.yaml:2:1: txt: unknown key" in (await run(stage, "campaign", "preview", str(file), code=1)).output
         file.write_text("name: vip\ntext: hello\nlist: none.csv\n", encoding="utf-8")
-        assert "none.csv" in (await run(stage, "campaign", "start", str(file), code=1)).output
+        assert "none.csv: no such file" in (await run(stage, "campaign", "start", str(file), code=2)).output
+        assert "cannot be read" in (await run(stage, "campaign", "preview", str(tmp_path / "none.yaml"), code=2)).output
         file.write_text(json.dumps({**body, "text": "最佳 {{ row.coupon }}"}), encoding="utf-8")
         assert "[block]" in (await run(stage, "campaign", "preview", str(file))).output
         await run(stage, "campaign", "start", str(file), "--anyway", code=1)

@@ -109,7 +109,7 @@ def test_the_finding_on_the_page_is_real(page: str) -> None:
 @pytest.mark.parametrize("preset", starting.PRESETS)
 def test_the_first_files_are_clean(tmp_path: Path, preset: str) -> None:
     """What `huiliu init` writes has nothing that lint would find."""
-    starting.init(tmp_path, preset)
+    starting.init(tmp_path / "huiliu.yaml", preset)
     result = attempt(tmp_path / "huiliu.yaml", kinds, environ={}, prove=prove)
 
     assert result.loaded is not None
