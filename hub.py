@@ -42,7 +42,7 @@ from inbox.client import Client
 from inbox.commands import AsJson
 from inbox.console_page import ConsolePage
 from inbox.crowd import Crowd, Nursery
-from inbox.doctor import examine_all
+from inbox.doctor import examine_all, told
 from inbox.durability import Durability, Finding
 from inbox.embedded import Embedded, EmbeddedError
 from inbox.gate import HERE
@@ -453,12 +453,17 @@ async def serve(config: Path, nursery: Nursery | None, workers: int, known: Load
             await Crowd(nursery, url, workers).run()
 
 
-def finished(process: Coroutine[Any, Any, None]) -> int:
+def finished(process: Coroutine[Any, Any, None], locale: str = "en") -> int:
     """Run *process* to its end and return the exit code; what an admin can mend is told in one line."""
     try:
         asyncio.run(process)
-    except (ConfigError, EmbeddedError, Unfit, StoreError, OSError) as error:
-        print(error, file=sys.stderr)
+    except ConfigError as error:
+        return config_commands.refuse(error, locale)
+    except Unfit as error:
+        print("; ".join(told(finding.message, locale) for finding in error.findings), file=sys.stderr)
+        return 1
+    except (EmbeddedError, StoreError, OSError) as error:
+        print(told(str(error), locale), file=sys.stderr)
         return 1
     return 0
 
@@ -513,7 +518,7 @@ def command_line(*, only_run: bool = False) -> typer.Typer:
     @app.command()
     def run(
         workers: Annotated[int, typer.Option(min=1, max=64, help="processes / 进程数")] = 1,
-        logs: Annotated[str, typer.Option("--logs", help="console or json")] = "console",
+        logs: Annotated[str, typer.Option("--logs", help="console or json / 控制台或 JSON")] = "console",
     ) -> None:
         """Run the daemon. / 运行服务。"""
         configure(logs)
@@ -521,11 +526,11 @@ def command_line(*, only_run: bool = False) -> typer.Typer:
         config = chosen["config"]
 
         def one_of_many(index: int, url: str) -> int:
-            return finished(work(config, url, index, shared=True, known=known))
+            return finished(work(config, url, index, shared=True, known=known), locale())
 
         known = loaded(proven=True)  # and with it the code and the word lists of channels and rules, for all workers
         nursery = Nursery(one_of_many) if workers > 1 else None
-        raise typer.Exit(finished(serve(config, nursery, workers, known)))
+        raise typer.Exit(finished(serve(config, nursery, workers, known), locale()))
 
     @app.command()
     def init(

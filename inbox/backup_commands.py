@@ -16,6 +16,7 @@ import typer
 from config import commands as config_commands
 from config.faults import ConfigError
 from config.settings import Settings
+from inbox import doctor
 from inbox.backup import Origin, check, make
 from inbox.backup_file import Faulty, Manifest
 from inbox.commands import CANNOT_TELL, NO, AsJson, dump
@@ -257,6 +258,7 @@ def _attempt(work: Callable[[Teller], Coroutine[Any, Any, None]], words: dict[st
 
 def _said(error: Exception, words: dict[str, str]) -> tuple[int, str, str]:
     """Return the exit code for *error*, what it is called, and what to say."""
+    locale = "zh-CN" if words is CHINESE else "en"
     match error:
         case Faulty():
             return NO, error.code, words[error.code].format(**error.facts)
@@ -271,9 +273,9 @@ def _said(error: Exception, words: dict[str, str]) -> tuple[int, str, str]:
             return (
                 config_commands.code(error),
                 "configuration",
-                config_commands.said(error, "zh-CN" if words is CHINESE else "en"),
+                config_commands.said(error, locale),
             )
         case OSError():
             return CANNOT_TELL, "file", f"{error.filename or ''}: {error.strerror or error}"
         case _:
-            return CANNOT_TELL, "store", str(error)
+            return CANNOT_TELL, "store", doctor.told(str(error), locale)

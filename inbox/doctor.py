@@ -53,6 +53,18 @@ FINDINGS = {
     "the store cannot be reached ({})": "连不上存储（{}）",
     "the cluster cannot be reached ({})": "连不上存储集群（{}）",
     "no sentinel names the primary ({})": "没有哨兵指出主节点（{}）",
+    "a restore into this store has not come to its end; run huiliu restore again, or empty the store": (
+        "向此存储的恢复没有做完；请再次运行 huiliu restore，或清空存储"
+    ),
+    "the data are cut into {} partitions, this version of the hub works with {}": (
+        "数据分为 {} 个分区，此版本需要 {} 个"
+    ),
+    "{} is in use: {} is held by another hub, process {}; stop it, or give this hub a store.path of its own": (
+        "{} 已被占用：{} 由另一个汇流（进程 {}）持有；请停掉它，或给这个汇流另设 store.path"
+    ),
+    "no hub runs its store in {}": "{} 里没有正在运行的存储",
+    "the store in {} cannot be used: {}": "{} 里的存储无法使用：{}",
+    "HUILIU_VALKEY_BIN names {}, which is not a program that can be run": "HUILIU_VALKEY_BIN 所指的 {} 不能运行",
 }
 
 

@@ -291,4 +291,13 @@ def test_a_store_that_is_away_cannot_be_told(terminal: Terminal, free_port: Call
     (terminal.folder / "huiliu.yaml").write_text(f"store: {{url: '{url}', path: store}}\n", encoding="utf-8")
 
     terminal.run("backup", "a.tar", code=2)
+    assert "连不上存储" in terminal.run("backup", "a.tar", code=2, language="zh_CN.UTF-8").stderr
     assert not (terminal.folder / "a.tar").exists()
+
+
+def test_a_backup_without_a_configuration(terminal: Terminal) -> None:
+    """Where the configuration cannot be read nothing is known; where it has faults it is a no, each told in Chinese."""
+    (terminal.folder / "huiliu.yaml").unlink()
+    assert "无法读取文件" in terminal.run("backup", "a.tar", code=2, language="zh_CN.UTF-8").stderr
+    (terminal.folder / "huiliu.yaml").write_text("store: {urll: embedded}\n", encoding="utf-8")
+    assert "未知的键" in terminal.run("backup", "a.tar", code=1, language="zh_CN.UTF-8").stderr

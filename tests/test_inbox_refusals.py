@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+import hub
 from inbox import doctor, refusals
-from inbox.durability import Durability, judge
+from inbox.durability import Durability, Finding, judge
+from inbox.embedded import EmbeddedError
+from inbox.opening import Unfit
+from inbox.store import StoreDown
 
 ROOT = Path(__file__).parent.parent
 
@@ -80,3 +84,27 @@ def test_the_doctor_tells_faults_in_chinese() -> None:
     message = "the hub does not use the files as they are: routes.yaml:3:5: routes[0].nam: unknown key"
 
     assert "文件没有启用：routes.yaml:3:5: routes[0].nam: 未知的键" == doctor.told(message, "zh-CN")
+
+
+STOPS = [
+    (StoreDown("the store cannot be reached (ConnectionError)"), "连不上存储（ConnectionError）"),
+    (Unfit([Finding("refuse", judge(STORES[2], "always")[0].message)]), "store.durability 要求 always"),
+    (
+        EmbeddedError(
+            "/x is in use: hub is held by another hub, process 7; stop it, or give this hub a store.path of its own"
+        ),
+        "/x 已被占用：hub 由另一个汇流（进程 7）持有",
+    ),
+    (OSError("something else"), "something else"),
+]
+
+
+@pytest.mark.parametrize(("error", "said"), STOPS, ids=lambda one: type(one).__name__)
+def test_why_a_hub_does_not_start(capsys: pytest.CaptureFixture[str], error: Exception, said: str) -> None:
+    """Whatever keeps it from running is told in the language of the terminal, and ends it with 1."""
+
+    async def fail() -> None:
+        raise error
+
+    assert 1 == hub.finished(fail(), "zh-CN")
+    assert said in capsys.readouterr().err
