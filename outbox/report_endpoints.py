@@ -217,7 +217,8 @@ class ReportEndpoints:
             await response.write(encode({"error": str(error)}) + b"\n")
         finally:
             teller.cancel()
-        await response.write_eof()
+        with contextlib.suppress(ConnectionResetError):  # whoever has the whole file may hang up before the end mark
+            await response.write_eof()
         return response
 
 
