@@ -73,9 +73,13 @@ class Word(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What came of a word: whether it is *fresh*, the *word* that holds now, the last *campaign* ("" = none)."""
+    """What came of a word: whether it is *fresh*, the *word* that holds now, the last *campaign* ("" = none).
+
+    Of a word that *holds* the one with the store's moment is told; a repetition holds without being fresh.
+    """
 
     fresh: bool
+    holds: bool
     word: Word
     campaign: str = ""
 
@@ -87,9 +91,16 @@ def words(record: Mapping[str, str]) -> tuple[Word, ...]:
 
 
 def latest(known: Iterable[Word], channel: str, lane: str) -> Word | None:
-    """Return the word that holds for *lane* on *channel*: the last, of one moment the narrowest; None without any."""
+    """Return the word that holds for *lane* on *channel*; None without any.
+
+    That is the last; of one moment an opt-out, else the narrowest.
+    """
     covering = (one for one in known if one.covers(channel, lane))
-    return max(covering, key=lambda one: (one.at, one.lane != ALL, one.channel != ALL), default=None)
+    return max(covering, key=_weight, default=None)
+
+
+def _weight(word: Word) -> tuple[int, bool, bool, bool]:
+    return word.at, word.state == "opted_out", word.lane != ALL, word.channel != ALL
 
 
 class Consent:
@@ -110,7 +121,8 @@ class Consent:
     async def record(self, address: str, word: Word) -> Told:
         """Remember *word* for *address*, unless a later one is known; doing it twice changes nothing.
 
-        Raises `StoreError`.
+        Of one millisecond an opt-out holds. A moment ahead of the store's clock becomes the store's. Raises
+        `StoreError`.
         """
         partition = partition_of(address)
         seconds, micro = await self._store.do(tag(partition), "TIME")  # the clock that stamps what they write
@@ -118,8 +130,9 @@ class Consent:
         packed = msgspec.json.encode(word).decode()
         entry = ("t", logbook.CONSENT, "a", address, "at", str(word.at), "b", packed)
         arguments = (f"a:{address}", word.field, packed, word.at, *entry)
-        fresh, holds, campaign = await self._store.run(CONSENT, tag(partition), [key(partition, "log")], arguments)
-        return Told(bool(fresh), msgspec.json.decode(holds, type=Word), campaign)
+        fresh, packed, campaign = await self._store.run(CONSENT, tag(partition), [key(partition, "log")], arguments)
+        known = msgspec.json.decode(packed, type=Word)
+        return Told(bool(fresh), known == word, known, campaign)
 
     async def summary(self, addresses: Sequence[str]) -> str:
         """Return what is known of all these addresses as one line for a table, "" if nothing. Raises `StoreError`."""

@@ -114,9 +114,9 @@ class Consents:
             body.lane,
         )
         told = await self.leaving.take(body.address, word)
-        if told.word != word:
+        if not told.holds:
             raise Problem(409, "That makes no sense now", "something later is known already")
-        await self.consent.note(body.address, ask.actor, word)
+        await self.consent.note(body.address, ask.actor, told.word)
         return listing(await self._items(contact))
 
     async def test(self, ask: Ask) -> web.Response:

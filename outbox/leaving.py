@@ -220,6 +220,6 @@ class Leaving:
     async def take(self, address: str, word: Word) -> Told:
         """Remember a word, and tell the campaign that may have caused it. Raises `StoreError`."""
         told = await self._consent.record(address, word)
-        if told.campaign and told.word == word and word.state == "opted_out":
+        if told.campaign and told.holds and word.state == "opted_out":
             await self._left(address, told.campaign)
         return told

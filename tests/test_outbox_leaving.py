@@ -197,7 +197,7 @@ def test_mails_that_ask_to_leave(subject: str, text: str, hears: bool) -> None:
 
 
 def test_the_last_word_holds() -> None:
-    """Of all words that cover a lane on a channel the last holds; of one moment, the narrowest."""
+    """Of all words that cover a lane on a channel the last holds; of one moment an opt-out, else the narrowest."""
     out = Word("opted_out", 10, "word")
     shop = Word("consented", 20, "person", channel="shop", lane="campaign")
     later = Word("opted_out", 30, "unfollow", channel="other")
@@ -209,6 +209,8 @@ def test_the_last_word_holds() -> None:
     assert latest([later], "shop", "reply") is None
     tied = Word("unknown", 20, "page")
     assert shop == latest([tied, shop], "shop", "campaign")
+    stop = Word("opted_out", 20, "word")
+    assert stop == latest([shop, stop], "shop", "campaign") == latest([stop, shop], "shop", "campaign")
 
 
 @given(st.text(min_size=1, max_size=60), st.text(min_size=1, max_size=40), st.integers(0, 400), st.integers(1, 255))
@@ -241,7 +243,25 @@ async def test_a_clock_that_is_ahead_does_not_outlive_a_stop(store_url: str) -> 
         stop = await consent.record(address, Word("opted_out", noted.word.at + 1, "word", "m1"))
 
         assert noted.word.at < fast
+        assert noted.fresh
+        assert noted.holds
         assert "opted_out" == stop.word.state
+
+
+@pytest.mark.parametrize("turn", [1, -1], ids=["consent first", "stop first"])
+async def test_an_opt_out_holds_against_consent_of_the_same_millisecond(store_url: str, turn: int) -> None:
+    """Of two opposite words within one millisecond the opt-out holds, whichever comes first; a repetition holds."""
+    async with opened(store_url) as store:
+        consent = Consent(store, Policy, lambda: "en")
+        address = "tel:+8613800138001"
+        at = time.time_ns() // 1_000_000 - 60_000
+        stop = Word("opted_out", at, "word", "m1")
+        for word in [Word("consented", at, "person", "by phone", by="lilei"), stop][::turn]:
+            await consent.record(address, word)
+        again = await consent.record(address, stop)
+
+        assert (stop,) == await consent.known(address)
+        assert (False, True) == (again.fresh, again.holds)
 
 
 async def test_mails_name_the_ways_to_leave() -> None:
