@@ -489,7 +489,8 @@ def hoisted(arguments: list[str]) -> list[str]:
 
 def command_line(*, only_run: bool = False) -> typer.Typer:
     """Build the command line; commands of the packages are added to ours, unless it shall *only_run* the hub."""
-    chosen = {"config": Path(os.environ.get("HUILIU_CONFIG", "") or "huiliu.yaml")}
+    here = Path("huiliu.yaml")
+    chosen = {"config": here if here.is_file() else Path(os.environ.get("HUILIU_CONFIG", "") or here)}
 
     def locale() -> str:
         return language(chosen["config"])

@@ -24,7 +24,7 @@ class Channel(Section):
     kind: str
     """Which connector speaks for this channel."""
     required: bool = True
-    """Whether the hub counts as ready only while this channel is up."""
+    """Whether the hub counts as ready only while this channel is not down."""
     rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Messages per second that may leave; by default what the platform allows."""
     delivery: Delivery | None = None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
+from typer.testing import CliRunner
 
+import hub
 from config import channels, chinese, commands, starting
 from config.faults import Fault, Problem
 from config.loading import Loaded, load
@@ -230,6 +233,29 @@ def test_check_takes_the_configuration_by_default(tmp_path: Path, capsys: pytest
 
     assert commands.check([], kinds, config=file, environ={}) == 0
     assert capsys.readouterr().out == f"{file}: fine\n"
+
+
+@pytest.mark.parametrize(
+    ("here", "arguments", "used"),
+    [
+        (True, [], "huiliu.yaml"),
+        (False, [], "elsewhere/shop.yaml"),
+        (True, ["-c", "elsewhere/shop.yaml"], "elsewhere/shop.yaml"),
+    ],
+    ids=["here", "by the environment", "by the option"],
+)
+def test_which_file_is_the_configuration(tmp_path: Path, *, here: bool, arguments: list[str], used: str) -> None:
+    """That is `huiliu.yaml` where one commands, else what `$HUILIU_CONFIG` names; `-c` comes before both."""
+    (tmp_path / "elsewhere").mkdir()
+    other = written(tmp_path / "elsewhere", "shop.yaml", "locale: en\nnonsense: 1\n")
+    if here:
+        written(tmp_path, "huiliu.yaml", "locale: en\nnonsense: 1\n")
+    with contextlib.chdir(tmp_path), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HUILIU_CONFIG", other)
+        done = CliRunner().invoke(hub.command_line(), [*arguments, "check"])
+
+    assert 1 == done.exit_code
+    assert f"{used}:2:1: nonsense" in done.output
 
 
 def test_check_cannot_tell_without_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
