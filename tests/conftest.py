@@ -17,7 +17,8 @@ from inbox import passwords
 from tests import stores
 
 # How long one example takes is the machine's business; `pytest-timeout` ends what hangs.
-hypothesis.settings.register_profile("hub", deadline=None)
+# Examples are the same in every short run: what a new one finds is for those who look for it, in the long runs.
+hypothesis.settings.register_profile("hub", deadline=None, derandomize=not os.environ.get("HUILIU_LONG"))
 hypothesis.settings.load_profile("hub")
 
 HERE = {"", "localhost", socket.gethostname()}
@@ -77,6 +78,12 @@ def free_port() -> Callable[[], int]:
 def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords that are worth nothing need no second of every test."""
     monkeypatch.setattr(passwords, "MEMORY", 64)
+
+
+@pytest.fixture(autouse=True)
+def _patient_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that stands still for two seconds has not lost its store."""
+    monkeypatch.setattr("inbox.store.CONNECT_TIMEOUT", 30.0)
 
 
 @pytest.fixture(autouse=True)

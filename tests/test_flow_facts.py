@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,17 @@ class Shop:
 
 @pytest.fixture
 async def shop(store_url: str, tmp_path: Path) -> AsyncIterator[Shop]:
+    async with asking(store_url, tmp_path, "10s") as one:
+        yield one
+
+
+@asynccontextmanager
+async def asking(store_url: str, tmp_path: Path, timeout: str) -> AsyncIterator[Shop]:
+    """Run a hub that waits for the order system for *timeout* at most."""
     tool = Tool()
     async with served(tool.app) as base:
         facts = (
-            f"facts: {{order: {{url: '{base}/orders?phone={{sender.value}}&no={{order_number}}', timeout: 2s,"
+            f"facts: {{order: {{url: '{base}/orders?phone={{sender.value}}&no={{order_number}}', timeout: {timeout},"
             " cache: null, fields: {status: $.data.status}, fallback: {status: unknown}}}\n"
         )
         config = write(tmp_path, configuration(CHANNEL, more=TEAMS + facts), routes=ROUTES)
@@ -118,24 +126,25 @@ async def test_nobody_is_asked_when_nothing_hangs_on_it(shop: Shop) -> None:
     assert "order" not in (await shop.trail(one["id"]))["facts"]
 
 
-async def test_a_hanging_order_system_holds_nothing_up(shop: Shop) -> None:
+async def test_a_hanging_order_system_holds_nothing_up(store_url: str, tmp_path: Path) -> None:
     """Routing goes on with the fallback, and trail and metrics say so."""
-    shop.tool.hangs = True
-    one = await shop.write("还没到", id="SM1")
+    async with asking(store_url, tmp_path, "300ms") as shop:
+        shop.tool.hangs = True
+        one = await shop.write("还没到", id="SM1")
 
-    assert one["team"] == "frontdesk"
-    told = await shop.trail(one["id"])
-    assert told["facts"]["order"] == {"outcome": "timeout", "fields": {"status": "unknown"}}
-    [condition] = [
-        each for each in told["explanation"]["tried"][0]["condition"]["parts"] if each["name"] == "order.status"
-    ]
-    assert condition["value"] == {"value": "unknown", "lookup": "timeout"}
+        assert one["team"] == "frontdesk"
+        told = await shop.trail(one["id"])
+        assert told["facts"]["order"] == {"outcome": "timeout", "fields": {"status": "unknown"}}
+        [condition] = [
+            each for each in told["explanation"]["tried"][0]["condition"]["parts"] if each["name"] == "order.status"
+        ]
+        assert condition["value"] == {"value": "unknown", "lookup": "timeout"}
 
-    async def counted() -> bool:
-        async with shop.stage.http.get(f"{shop.stage.base}/metrics") as answer:
-            return 'huiliu_lookups_total{channel="sms",outcome="timeout"} 1.0' in await answer.text()
+        async def counted() -> bool:
+            async with shop.stage.http.get(f"{shop.stage.base}/metrics") as answer:
+                return 'huiliu_lookups_total{channel="sms",outcome="timeout"} 1.0' in await answer.text()
 
-    await until(counted)
+        await until(counted)
 
 
 async def test_what_is_known_of_a_contact(shop: Shop) -> None:

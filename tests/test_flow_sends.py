@@ -210,11 +210,12 @@ async def test_three_workers_keep_one_rate(tmp_path: Path, report: Report) -> No
         late = await watching
     times = sorted(came for came, *_ in side.requests)
     worst = max(sum(start <= other < start + 1 for other in times) for start in times)
-    pace = (len(times) - 1) / (times[-1] - times[0] - late)
+    took = times[-1] - times[0]
+    pace = (len(times) - 1) / took
     report(messages=len(times), worst_second=worst, per_second=f"{pace:.2f}", machine_late_ms=f"{late * 1000:.0f}")
     assert len(times) == LIMITED
     assert worst <= RATE * 1.05 + RATE * max(0.0, late - 0.05)  # what a busy machine held back arrives in a heap
-    assert pace > RATE * 0.6
+    assert took < (len(times) - 1) / (RATE * 0.6) + late
 
 
 async def lateness() -> float:

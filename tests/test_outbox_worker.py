@@ -527,8 +527,11 @@ async def test_a_platforms_yes_settles_what_a_new_owner_had_to_doubt(inbox: Room
         assert [] == other.platform().sent
 
 
-async def test_what_a_worker_was_sending_when_it_died_does_not_wait_for_its_claim(inbox: Room) -> None:
+async def test_what_a_worker_was_sending_when_it_died_does_not_wait_for_its_claim(
+    inbox: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also if that worker had given the partition up before it died, as it does when another one joins."""
+    monkeypatch.setattr("inbox.leases.DEAD_AFTER", 60.0)  # of the wait below none may count as a freeze
     stuck: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
 
     async def hang(message_: Outbound) -> Sent:
