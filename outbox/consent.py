@@ -33,6 +33,9 @@ ASKED = frozenset({"reply", "notice"})
 
 State = Literal["opted_out", "consented", "unknown"]
 How = Literal["word", "platform", "unfollow", "follow", "page", "one-click", "mail", "person", "import"]
+OF_HUBS = frozenset({"page", "one-click", "person", "import"})
+"""How words came of which a hub's clock tells the moment; that of all others is the log's."""
+
 TRIES = 8
 
 _WHY = {
@@ -50,6 +53,7 @@ _WHY = {
 class Word(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is known of being written to: for a *channel* and a *lane*, or all of them ("*").
 
+    *at* is in milliseconds since 1970 UTC; 0, of a word that is still to be recorded, is the moment of that.
     *evidence* says where it can be looked up: the id of a message or event, a source, a link. *reason* is a person's.
     """
 
@@ -93,7 +97,7 @@ def words(record: Mapping[str, str]) -> tuple[Word, ...]:
 def latest(known: Iterable[Word], channel: str, lane: str) -> Word | None:
     """Return the word that holds for *lane* on *channel*; None without any.
 
-    That is the last; of one moment an opt-out, else the narrowest.
+    That is the last; of one millisecond an opt-out, else the narrowest.
     """
     covering = (one for one in known if one.covers(channel, lane))
     return max(covering, key=_weight, default=None)
@@ -121,18 +125,16 @@ class Consent:
     async def record(self, address: str, word: Word) -> Told:
         """Remember *word* for *address*, unless a later one is known; doing it twice changes nothing.
 
-        Of one millisecond an opt-out holds. A moment ahead of the store's clock becomes the store's. Raises
+        What is said now (*at* 0) holds. A moment that a hub gives and that lies ahead becomes the store's. Raises
         `StoreError`.
         """
         partition = partition_of(address)
-        seconds, micro = await self._store.do(tag(partition), "TIME")  # the clock that stamps what they write
-        word = msgspec.structs.replace(word, at=min(word.at, int(seconds) * 1000 + int(micro) // 1000))
-        packed = msgspec.json.encode(word).decode()
-        entry = ("t", logbook.CONSENT, "a", address, "at", str(word.at), "b", packed)
-        arguments = (f"a:{address}", word.field, packed, word.at, *entry)
-        fresh, packed, campaign = await self._store.run(CONSENT, tag(partition), [key(partition, "log")], arguments)
-        known = msgspec.json.decode(packed, type=Word)
-        return Told(bool(fresh), known == word, known, campaign)
+        packed = msgspec.json.encode(msgspec.structs.replace(word, at=0))
+        by_hub = int(word.how in OF_HUBS)
+        arguments = (f"a:{address}", word.field, packed, word.at, by_hub, logbook.CONSENT, address)
+        reply = await self._store.run(CONSENT, tag(partition), [key(partition, "log")], arguments)
+        fresh, holds, known, campaign = reply
+        return Told(bool(fresh), bool(holds), msgspec.json.decode(known, type=Word), campaign)
 
     async def summary(self, addresses: Sequence[str]) -> str:
         """Return what is known of all these addresses as one line for a table, "" if nothing. Raises `StoreError`."""

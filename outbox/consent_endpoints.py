@@ -105,7 +105,7 @@ class Consents:
             raise Problem(403, "Not allowed", "the customer opted out; only a supervisor may record otherwise")
         word = Word(
             body.state,
-            moment(body.at) if body.at else self.now(),
+            moment(body.at) if body.at else 0,
             "person",
             body.source,
             ask.actor.name or ask.actor.id,

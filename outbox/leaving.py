@@ -200,7 +200,7 @@ class Leaving:
     ) -> tuple[Told, ...]:
         """Do what somebody asked for on the page of a link; *back* takes it back. Raises `StoreError`."""
         at = self._now()
-        found = self.ended(recipient, at, how, f"link:{recipient.lane}:{recipient.channel}")
+        found = self.ended(recipient, 0, how, f"link:{recipient.lane}:{recipient.channel}")
         if everything:
             found = (msgspec.structs.replace(found[0], lane=ALL),)
         if back:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from connectors.simulators.mail import MailSimulator
 from connectors.testing import outbound
 from inbox.channels import NOTHING
 from inbox.log import Entry
+from inbox.partitions import key, partition_of, tag
 from inbox.placing import Origin
 from inbox.recording import Rest
 from outbox.consent import Consent, Word, latest
@@ -233,35 +235,87 @@ def test_tokens_cannot_be_made_or_changed(address: str, channel: str, place: int
         SEALS.open(changed)
 
 
-async def test_a_clock_that_is_ahead_does_not_outlive_a_stop(store_url: str) -> None:
+@pytest.fixture
+async def consents(store_url: str) -> AsyncIterator[Consent]:
+    async with opened(store_url) as store:
+        yield Consent(store, Policy, lambda: "en")
+
+
+ADDRESS = "tel:+8613800138000"
+MINUTE = 60_000
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def wrote(consents: Consent, at: str = "*") -> int:
+    """Write an entry into the log as a message is; return its milliseconds."""
+    partition = partition_of(ADDRESS)
+    entry = await consents._store.do(tag(partition), "XADD", key(partition, "log"), at, "t", "e")
+    return int(entry.partition("-")[0])
+
+
+async def test_a_clock_that_is_ahead_does_not_outlive_a_stop(consents: Consent) -> None:
     """Consent that a process with a fast clock noted does not hold against what the customer writes after it."""
-    async with opened(store_url) as store:
-        consent = Consent(store, Policy, lambda: "en")
-        address = "tel:+8613800138000"
-        fast = time.time_ns() // 1_000_000 + 60_000
-        noted = await consent.record(address, Word("consented", fast, "person", "by phone", by="lilei"))
-        stop = await consent.record(address, Word("opted_out", noted.word.at + 1, "word", "m1"))
+    fast = now_ms() + MINUTE
+    noted = await consents.record(ADDRESS, Word("consented", fast, "person", "by phone", by="lilei"))
+    stop = await consents.record(ADDRESS, Word("opted_out", await wrote(consents), "word", "m1"))
 
-        assert noted.word.at < fast
-        assert noted.fresh
-        assert noted.holds
-        assert "opted_out" == stop.word.state
+    assert noted.word.at < fast
+    assert (True, True) == (noted.fresh, noted.holds)
+    assert "opted_out" == stop.word.state
 
 
-@pytest.mark.parametrize("turn", [1, -1], ids=["consent first", "stop first"])
-async def test_an_opt_out_holds_against_consent_of_the_same_millisecond(store_url: str, turn: int) -> None:
-    """Of two opposite words within one millisecond the opt-out holds, whichever comes first; a repetition holds."""
-    async with opened(store_url) as store:
-        consent = Consent(store, Policy, lambda: "en")
-        address = "tel:+8613800138001"
-        at = time.time_ns() // 1_000_000 - 60_000
-        stop = Word("opted_out", at, "word", "m1")
-        for word in [Word("consented", at, "person", "by phone", by="lilei"), stop][::turn]:
-            await consent.record(address, word)
-        again = await consent.record(address, stop)
+async def test_a_clock_that_is_behind_loses_no_click(consents: Consent) -> None:
+    """What somebody clicks now comes after all that they wrote before, whatever the clock of the process says."""
+    await consents.record(ADDRESS, Word("consented", now_ms() + MINUTE, "word", "m1"))
+    clicked = await consents.record(ADDRESS, Word("opted_out", 0, "page", "link"))
 
-        assert (stop,) == await consent.known(address)
-        assert (False, True) == (again.fresh, again.holds)
+    assert ("opted_out", True) == (clicked.word.state, clicked.holds)
+
+
+async def test_a_store_whose_clock_goes_back_loses_no_word(consents: Consent) -> None:
+    """The log's time stands still until the clock has come up to it; words go on holding in the order they come."""
+    last = await wrote(consents, f"{now_ms() + MINUTE}-0")
+    for state, how, at in (
+        ("consented", "word", last),
+        ("opted_out", "word", await wrote(consents)),
+        ("consented", "person", 0),
+        ("opted_out", "word", await wrote(consents)),
+    ):
+        told = await consents.record(ADDRESS, Word(state, at, how, "m1"))  # type: ignore[arg-type]  # of a table
+
+        assert (state, True, True) == (told.word.state, told.fresh, told.holds)
+
+
+@pytest.mark.parametrize(
+    ("how", "ahead"), [("word", -MINUTE), ("word", MINUTE), ("import", -MINUTE), ("import", MINUTE)]
+)
+async def test_a_word_that_comes_twice_is_kept_once(consents: Consent, how: Any, ahead: int) -> None:
+    """A repetition holds, is not fresh, and leaves nothing in the log; also where its moment lies ahead."""
+    word = Word("opted_out", now_ms() + ahead, how, "m1", reason='asked; "at":0, on the phone')
+    first = await consents.record(ADDRESS, word)
+    known = await consents.known(ADDRESS)
+    again = await consents.record(ADDRESS, word)
+
+    assert (True, True) == (first.fresh, first.holds)
+    assert (False, True) == (again.fresh, again.holds)
+    assert known == await consents.known(ADDRESS) == (again.word,)
+    assert word == msgspec.structs.replace(again.word, at=word.at)
+    partition = partition_of(ADDRESS)
+    entries = await consents._store.do(tag(partition), "XRANGE", key(partition, "log"), "-", "+")
+    assert [again.word] == [
+        msgspec.json.decode(dict(zip(fields[::2], fields[1::2], strict=True))["b"], type=Word) for _, fields in entries
+    ]
+
+
+async def test_a_word_that_is_older_than_what_is_known_does_not_hold(consents: Consent) -> None:
+    """What was said before is told as not holding, and changes nothing."""
+    stop = await consents.record(ADDRESS, Word("opted_out", now_ms() - 10, "word", "m2"))
+    late = await consents.record(ADDRESS, Word("consented", now_ms() - MINUTE, "person", "by phone"))
+
+    assert (False, False, stop.word) == (late.fresh, late.holds, late.word)
 
 
 async def test_mails_name_the_ways_to_leave() -> None:
