@@ -18,6 +18,8 @@ from connectors.base import BadOptions, Rejected, Throttled, Uncertain, Unreacha
 
 DEFAULT_TIMEOUT = 15.0
 MAX_ANSWER = 32 << 20
+CONNECTIONS = 3
+"""How many connections a platform may close while a request is announced, before it counts as unreachable."""
 
 
 LEAVING: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("leaving", default=None)
@@ -28,19 +30,28 @@ class Announcing(aiohttp.TCPConnector):
     """Has a request announced (`call`, *leaving*) when its connection is there, and nothing is left but to write it.
 
     A connection may take seconds to come; a message that is marked before it does would be in doubt if it never comes.
+    One that was kept and is closed by the platform meanwhile is not written to: the message would be in doubt as well.
     """
 
     async def connect(self, *arguments: Any, **more: Any) -> Connection:
-        """Return a connection to write to; raises what aiohttp does, and what the announcement does."""
-        connection = await super().connect(*arguments, **more)
-        leaving = LEAVING.get()
-        if leaving is not None:
+        """Return a connection to write to.
+
+        Raises what aiohttp does, what the announcement does, and `Unreachable` if the platform always hangs up.
+        """
+        for _ in range(CONNECTIONS):
+            connection = await super().connect(*arguments, **more)
+            leaving = LEAVING.get()
+            if leaving is None:
+                return connection
             try:
                 await leaving()
             except BaseException:
                 connection.close()
                 raise
-        return connection
+            if not connection.closed:
+                return connection
+            connection.close()
+        raise Unreachable("the platform hangs up before it is asked anything")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,21 +32,25 @@ STORE_PAUSE = 0.2
 MARKING = 0.05
 """Seconds before its turn at which a message is marked as leaving."""
 
-FRESH = 1.0
-"""Seconds for which a mark proves that the partition is ours: less than it takes others to think a process dead."""
+FRESH = 2.0
+"""Seconds for which a mark proves that the partition is ours: less than others wait for the next sign of life."""
+
+MARKS = 3
+"""How often a message is marked before it is left for later, because the store takes longer than that."""
 
 
 @dataclass(slots=True)
 class Attempt:
     """One attempt as this process knows it. *turn* is the turn of the next request at *gate*, *timeout* in seconds.
 
-    *left* when a request may have gone out of which no answer is kept yet; *asked* when the platform was called at all;
-    *out* counts the parts that are out by it.
+    *marked* when the store knows that a request may go out, *left* when one may have, of which no answer is kept yet;
+    *asked* when the platform was called at all; *out* counts the parts that are out by it.
     """
 
     gate: Gate
     turn: Turn
     timeout: float
+    marked: bool = False
     left: bool = False
     asked: bool = False
     out: int = 0
@@ -100,7 +104,7 @@ class Sender:
             except Fenced:
                 if index + 1 < len(parts):
                     raise  # else: the platform's yes settles what another owner had to call uncertain
-            attempt.left, attempt.out = False, attempt.out + 1
+            attempt.marked, attempt.left, attempt.out = False, False, attempt.out + 1
             if sent.external_id:
                 await surely(partial(self._own, delivery, channel, sent.external_id))
         for external_id in filter(None, external_ids):
@@ -135,14 +139,18 @@ class Sender:
         clock = asyncio.get_running_loop().time
 
         async def leaving() -> None:
-            marked = float("-inf")
-            while clock() - marked > FRESH:  # a process that was frozen in here may have been replaced meanwhile
-                await self._on_time(delivery, attempt, MARKING)
-                marked = clock()
-                takes = windowed and not attempt.left
+            await self._on_time(delivery, attempt, MARKING)
+            for number in range(MARKS):
+                marked, takes = clock(), windowed and not attempt.marked
                 await self._deliveries.leave(held, delivery, self._now(), windowed=takes, of=len(parts))
-                attempt.left = True
-                await self._on_time(delivery, attempt, 0.0)  # the store may have taken its time
+                attempt.marked = True
+                if not number:
+                    await self._on_time(delivery, attempt, 0.0)  # the store may have taken its time
+                if clock() - marked <= FRESH:
+                    attempt.left = True
+                    return
+                # A process that was frozen in here may have been replaced meanwhile.
+            raise StoreError("its answers take too long")
 
         outbound = self._outbound(delivery, carried, parts, index, leaving)
         attempt.asked = True

@@ -242,6 +242,7 @@ class Worker:
 
     async def _send(self, held: Held, delivery: Delivery, channel: Channel, attempt: Attempt, *, trying: bool) -> None:
         """Send an answer and settle."""
+        windowed = channel.capabilities.window is not None
         try:
             sent = await self._sender.send(held, delivery, channel, attempt)
         except Stopped as stopped:
@@ -251,8 +252,7 @@ class Worker:
             return
         except SendError as error:
             await self._learn(channel, error, attempt, trying=trying)
-            windowed = channel.capabilities.window is not None
-            refund = attempt.left and windowed and not isinstance(error, Uncertain | WindowClosed)
+            refund = attempt.marked and windowed and not isinstance(error, Uncertain | WindowClosed)
             if windowed and isinstance(error, WindowClosed):
                 await surely(partial(self._deliveries.close_window, delivery))
                 if not attempt.out and self._aside.turns(delivery, channel.kind):
@@ -263,7 +263,7 @@ class Worker:
             await self._outcome(held, delivery, error, channel, refund=refund, trying=trying)
             return
         except Fenced:
-            if not attempt.left:
+            if not attempt.marked:
                 now = self._now()  # the new owner's, at once
                 await self._settle(held, delivery, "deferred", now, cause="hub", due=now)
             raise
@@ -272,8 +272,8 @@ class Worker:
             if attempt.left:
                 await self._outcome(held, delivery, Uncertain(away), channel)
             else:
-                now = self._now()
-                await self._settle(held, delivery, "deferred", now, cause="hub", error=away, due=now)
+                now, refund = self._now(), attempt.marked and windowed
+                await self._settle(held, delivery, "deferred", now, cause="hub", error=away, due=now, refund=refund)
             return
         except Exception as error:
             # A fault in the connector. If the request may have left, the outcome is unknown.
@@ -281,7 +281,8 @@ class Worker:
             kind = Uncertain if attempt.left else Unreachable
             failed = kind(f"the connector failed ({type(error).__name__})")
             await self._learn(channel, failed, attempt, trying=trying)
-            await self._outcome(held, delivery, failed, channel, trying=trying)
+            refund = attempt.marked and windowed and not attempt.left
+            await self._outcome(held, delivery, failed, channel, refund=refund, trying=trying)
             return
         self.counts[channel.name, "sent"] += 1
         channel.mark("up", "", self._now())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -10,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from connectors.base import Unreachable
-from connectors.calls import Announcing, call
+from connectors.calls import CONNECTIONS, Announcing, call
 from tests.hubs import served
 from tests.stores import free_port
 
@@ -98,3 +100,73 @@ async def test_any_other_session_announces_before_it_connects() -> None:
         with pytest.raises(Unreachable):
             await call(http, "POST", f"http://127.0.0.1:{free_port()}", leaving=leaving)
     assert ["left"] == told
+
+
+@dataclass
+class Doorkeeper:
+    """A server that closes a connection when it is told to, and answers whatever comes over it."""
+
+    calls: int = 0
+    connections: dict[object, asyncio.StreamWriter] = field(default_factory=dict)
+
+    async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections[writer.get_extra_info("peername")] = writer
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                self.calls += 1
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    async def hang_up(self, http: aiohttp.ClientSession) -> None:
+        """Close the connection in use, and wait until the other side knows."""
+        assert isinstance(http.connector, Announcing)
+        [held] = http.connector._acquired
+        assert held.transport is not None
+        name = held.transport.get_extra_info("sockname")
+        while name not in self.connections:  # noqa: ASYNC110  # the loop itself has to run
+            await asyncio.sleep(0)
+        self.connections[name].close()
+        while held.is_connected():  # noqa: ASYNC110  # the same
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def doorkeeper() -> AsyncIterator[tuple[Doorkeeper, str]]:
+    one = Doorkeeper()
+    server = await asyncio.start_server(one.meet, "127.0.0.1", 0)
+    async with server:
+        yield one, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        for writer in one.connections.values():
+            writer.close()
+
+
+async def test_a_connection_that_is_closed_while_a_call_is_announced_is_replaced(
+    http: aiohttp.ClientSession, doorkeeper: tuple[Doorkeeper, str]
+) -> None:
+    """A kept connection may end at any time; nothing was written, so nothing is in doubt, and the call is made."""
+    platform, url = doorkeeper
+    told = 0
+
+    async def leaving() -> None:
+        nonlocal told
+        told += 1
+        if told == 1:
+            await platform.hang_up(http)
+
+    await call(http, "GET", url)
+    reply = await call(http, "POST", url, leaving=leaving)
+
+    assert (200, 2) == (reply.status, platform.calls)
+    assert (2, 2) == (told, len(platform.connections))
+
+
+async def test_a_platform_that_always_hangs_up_is_unreachable(
+    http: aiohttp.ClientSession, doorkeeper: tuple[Doorkeeper, str]
+) -> None:
+    """It was asked nothing: the message waits for another time, and nobody has to look what became of it."""
+    platform, url = doorkeeper
+
+    with pytest.raises(Unreachable, match="hangs up"):
+        await call(http, "POST", url, leaving=lambda: platform.hang_up(http))
+    assert (0, CONNECTIONS) == (platform.calls, len(platform.connections))

@@ -428,3 +428,17 @@ def test_the_other_address_lies_elsewhere() -> None:
     """The fallbacks of these tests cross partitions."""
     assert partition_of(ADDRESS) != partition_of(PHONE)
     assert Window(1, 0).messages == 0
+
+
+async def test_a_retry_sends_what_another_way_could_not(store_url: str, tmp_path: Path) -> None:
+    """Several parts were to go by chat, one went by SMS instead and failed: the retry sends that one again."""
+    async with shop(store_url, tmp_path, TO_SMS) as inbox:
+        await befriend(inbox, PHONE)
+        inbox.platform("chat").script.append(WindowClosed("closed", code="45015"))
+        delivery = await inbox.state(await give(inbox, "one two three four five six"), "sent")
+        assert ("sms", 1, 1) == (delivery.channel, delivery.of, delivery.part)
+        await inbox.deliveries.settle(delivery, "failed", inbox.clock(), cause="receipt", error="not delivered")
+        await inbox.deliveries.retry(delivery.id, inbox.clock())
+        await inbox.state(delivery, "sent")
+
+        assert 2 == len(inbox.platform("sms").texts)

@@ -29,9 +29,9 @@ from connectors.base import (
 )
 from inbox.channels import Channel
 from inbox.leases import Held, wanted
-from inbox.partitions import key, shared_key, tag
-from inbox.store import Store
-from outbox.deliveries import SENDER_MS, Author, Reply
+from inbox.partitions import key, partition_of, shared_key, tag
+from inbox.store import Script, Store
+from outbox.deliveries import LEAVE, SENDER_MS, Author, Reply
 from outbox.records import Delivery
 from outbox.retries import Policy, Schedule
 from outbox.terms import Terms
@@ -417,6 +417,49 @@ async def test_the_rate_holds_over_two_workers(store_url: str, tmp_path: Path, r
     worst = max(sum(start <= other < start + 1 for other in arrivals) for start in arrivals)
     assert worst <= rate * 1.05 + 1 + rate * late  # what a busy machine delayed arrives with what is on time
     assert arrivals[-1] - arrivals[0] < count / rate * 1.5 + 1 + 2 * late
+
+
+@pytest.mark.parametrize(("rate", "takes"), [(None, 1.1), (5.0, 0.5)])
+async def test_a_store_that_is_slow_stops_nothing(
+    inbox: Room, monkeypatch: pytest.MonkeyPatch, rate: float | None, takes: float
+) -> None:
+    """A mark that takes its time is made once, or once more; it is not made until the attempt runs out of time."""
+    inbox.channels.by_name["shop"].rate = rate
+    run, marks = inbox.store.run, 0
+
+    async def slowly(script: Script, *rest: Any) -> Any:
+        nonlocal marks
+        marks += script is LEAVE
+        await asyncio.sleep(takes)
+        return await run(script, *rest)
+
+    monkeypatch.setattr(inbox.store, "run", slowly)
+    [one] = await inbox.conversations()
+    await inbox.state(await inbox.reply(one.id, "yes"), "sent")
+
+    assert ["yes"] == inbox.platform().texts
+    assert marks <= 2
+
+
+async def test_what_cannot_be_marked_in_time_waits(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing has left, so nothing is in doubt, the platform is not to blame, and the reply window loses nothing."""
+    monkeypatch.setattr("outbox.sender.FRESH", -1.0)
+    async with room(store_url, tmp_path, platforms={"shop": Platform(WECHAT)}) as inbox:
+        one = await inbox.write("hi", ADDRESS, window=WINDOW)
+        async with inbox.sending():
+            delivery = await inbox.state(await inbox.reply(one, "yes"), "deferred")
+            assert "the store" in delivery.error
+            assert [] == inbox.platform().sent
+            monkeypatch.setattr("outbox.sender.FRESH", LIMIT)
+            await inbox.state(delivery, "sent")
+        place = partition_of(ADDRESS)
+        field = await inbox.store.do(tag(place), "HGET", key(place, f"a:{ADDRESS}"), "wl:shop")
+
+    assert 1 == len(inbox.platform().sent)
+    assert WINDOW.messages is not None
+    assert WINDOW.messages - 1 == int(field)
 
 
 async def test_every_part_counts_for_the_rate(store_url: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ if window == '0' and state[3] ~= '1' and ARGV[9] == '1' then
   return 2
 end
 redis.call('HSET', key, 'left', '1')
-if ARGV[8] ~= '1' then
+if ARGV[8] ~= '1' or redis.call('HEXISTS', key, 'of') == 1 then -- an attempt before may have had other parts
   redis.call('HSET', key, 'of', ARGV[8])
 end
 redis.call('ZADD', KEYS[1], ARGV[6] + ARGV[7], ARGV[2])
