@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +43,14 @@ class Attachments:
         except FileNotFoundError:
             raise NoAttachment(digest) from None
 
+    async def renew(self, digest: str) -> bool:
+        """Say that somebody needs the file with that hash, now that the log tells so; tell whether it is still there.
+
+        Who erases looks at the log, then at the moment of this. Raises `NoAttachment` if *digest* is no SHA-256,
+        OSError.
+        """
+        return await asyncio.to_thread(_renew, self.path(digest))
+
     async def kept_at(self, digest: str) -> int:
         """Return when the file with that hash was last kept by anybody, 0 if it is not there.
 
@@ -67,8 +74,7 @@ class Attachments:
     def _save(self, data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()
         path = self.path(digest)
-        with suppress(FileNotFoundError):
-            os.utime(path)  # whoever erases sees that somebody needs it again
+        if _renew(path):
             return digest
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
@@ -83,6 +89,14 @@ class Attachments:
         draft.rename(path)
         settle(path.parent)
         return digest
+
+
+def _renew(path: Path) -> bool:
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _remove(path: Path, kept_at: int) -> bool:

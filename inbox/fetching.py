@@ -114,5 +114,7 @@ class Fetching:
         if result.error:
             log.warning("a file could not be fetched: %s", result.error)
         await self._note(partition, job, result)
+        if result.sha and not await self._attachments.renew(result.sha):
+            return  # somebody else's same file was erased meanwhile: it is due still
         await self._store.do(tag(partition), "ZREM", key(partition, DUE), job)
         self._wakes.ring((f"p{partition}",))

@@ -212,6 +212,39 @@ async def test_it_comes_back_after_the_hub_restarts(browser: Any, shop: World) -
     await desk.page.context.close()
 
 
+async def test_what_is_sent_again_arrives_once(browser: Any, shop: World) -> None:
+    """The answer to a call is lost: the same call is made again, and what was added meanwhile waits in the box."""
+    desk = await screen(browser, shop.base)
+    await desk.enter("lilei", where="#/conversations?view=all")
+    await shop.wechat.write("o-shen", "包裹到哪儿了")
+    await desk.open("到哪儿了")
+
+    async def lost(route: Any) -> None:
+        await route.fetch()
+        await route.abort()
+
+    replies = "**/api/v1/conversations/*/replies"
+    await desk.page.route(replies, lost)
+    await desk.page.fill(".composer textarea", "今天到")
+    await desk.page.press(".composer textarea", "Enter")
+    await desk.seen(".composer.busy")
+    await desk.page.type(".composer textarea", "，请查收")
+    photo = {"name": "运单.txt", "mimeType": "text/plain", "buffer": b"SF1234"}
+    await desk.page.set_input_files(".composer input[type=file]", photo)
+    await desk.seen(".trouble-place .trouble")
+    await desk.page.unroute(replies)
+    await desk.page.click(".trouble-place button:has-text('再试一次')")
+    await desk.seen(".trouble-place .trouble", state="detached")
+
+    assert "，请查收" == await desk.page.input_value(".composer textarea")
+    assert 1 == await desk.page.locator(".composer .uploads .file:not(.pending)").count()
+    await desk.page.reload()
+    await desk.seen(".message.ours:has-text('今天到')")
+    assert 1 == await desk.page.locator(".message.ours:has-text('今天到')").count()
+    assert "，请查收" == await desk.page.input_value(".composer textarea")
+    await desk.page.context.close()
+
+
 @pytest.mark.parametrize(("language", "width"), [("zh", 375), ("en", 375), ("en", 1280)])
 async def test_it_works_on_a_telephone_and_in_both_languages(
     browser: Any, shop: World, language: str, width: int

@@ -268,3 +268,27 @@ async def test_a_file_that_comes_again_while_it_is_erased_stays(stage: Stage, mo
     await stage.api("POST", f"/contacts/{contact}/erase", {"reason": "asked"})
 
     assert FILE == await stage.hub.attachments.read(hashlib.sha256(FILE).hexdigest())
+
+
+async def test_a_file_that_was_kept_before_and_is_told_of_later_stays(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else's same bytes lie there, their message is not in the log yet: afterwards it has its file."""
+    media = Media("image/png", "logo.png", data=FILE)
+    contact = (await said(stage, 1, "visitor:wangfang", "我的身份证号", media=(media,)))["contact"]["id"]
+    write, saved, erased = stage.hub.recorder._write, asyncio.Event(), asyncio.Event()
+
+    async def later(partition: int, mark: str, fields: Any) -> Any:
+        saved.set()
+        await erased.wait()
+        return await write(partition, mark, fields)
+
+    monkeypatch.setattr(stage.hub.recorder, "_write", later)
+    other = asyncio.create_task(said(stage, 2, "visitor:other", "别人的话", media=(media,)))
+    await saved.wait()
+    await stage.api("POST", f"/contacts/{contact}/erase", {"reason": "asked"})
+    assert 0 == await stage.hub.attachments.kept_at(hashlib.sha256(FILE).hexdigest())
+    erased.set()
+    await other
+
+    assert FILE == await stage.hub.attachments.read(hashlib.sha256(FILE).hexdigest())

@@ -34,6 +34,7 @@ export function composer(conversation, { seen, sent, resolve }) {
   let asking = null;
   let told = 0;
   let refusal = false; // what was refused is shown until something is done about it
+  let open = null; // the call that was not answered: what it carried may have arrived
 
   const text = h("textarea.write", { rows: 2, "aria-label": t("write.reply"), placeholder: t("write.hint") });
   const tabs = h("div.write-tabs", { role: "group", "aria-label": t("write.what") });
@@ -111,7 +112,7 @@ export function composer(conversation, { seen, sent, resolve }) {
 
   function touched() {
     grow();
-    refusal = false;
+    refusal &&= Boolean(open);
     confirmed = [];
     key = "";
     drafts.keep(shown.id, { text: text.value, note: mode === "note", files: files.kept(), template });
@@ -142,14 +143,16 @@ export function composer(conversation, { seen, sent, resolve }) {
     return given;
   }
 
-  async function submit({ extra = {}, after = null } = {}) {
+  /** Send what is written; first of all, if it still stands there, what was sent before and may not have arrived. */
+  async function submit({ extra = {}, after = null, again = null } = {}) {
     if (send.disabled) return;
-    if (files.busy()) {
+    if (mode === "reply" && open && text.value.startsWith(open.written.words)) again = open;
+    if (!again && files.busy()) {
       say(t("write.uploading"));
       return;
     }
     const empty = !text.value.trim() && !(mode === "reply" && (files.ids().length || template));
-    if (empty) {
+    if (!again && empty) {
       text.focus();
       return;
     }
@@ -157,8 +160,8 @@ export function composer(conversation, { seen, sent, resolve }) {
     element.classList.add("busy");
     text.focus(); // now, not when it is answered: who has gone elsewhere by then is not called back
     try {
-      if (mode === "note") await note();
-      else await reply(extra);
+      if (mode === "note" && !again) await note();
+      else await reply(extra, again);
       after?.();
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
@@ -172,15 +175,24 @@ export function composer(conversation, { seen, sent, resolve }) {
   async function note() {
     const words = text.value;
     const { message } = await post(`/conversations/${shown.id}/notes`, { text: words });
-    clear(words);
+    clear({ words, files: [], template: null });
     sent(message);
   }
 
-  async function reply(extra) {
+  async function reply(extra, again) {
     key ||= newKey();
-    const words = text.value;
-    const answer = await post(`/conversations/${shown.id}/replies`, body({ client_id: key, seen: seen() || undefined, ...extra }));
-    clear(words);
+    const call = again ?? {
+      written: { words: text.value, files: files.ids(), template },
+      given: body({ client_id: key, seen: seen() || undefined, ...extra }),
+    };
+    let answer;
+    try {
+      answer = await post(`/conversations/${shown.id}/replies`, call.given);
+    } catch (failure) {
+      open = failure.status === 0 ? call : null; // its key is repeated: what has arrived does not arrive twice
+      throw failure;
+    }
+    clear(call.written);
     sent(answer.message, answer.delivery);
     undoable(answer.delivery);
   }
@@ -202,24 +214,27 @@ export function composer(conversation, { seen, sent, resolve }) {
     } } });
   }
 
-  /** Start anew after *words* went out; what was written behind them meanwhile stays. */
-  function clear(words) {
-    write("last", words);
-    if (text.value.startsWith(words)) text.value = text.value.slice(words.length).trimStart();
-    template = null;
+  /** Start anew after something went out; what was written, added or chosen meanwhile stays. */
+  function clear(written) {
+    write("last", written.words);
+    if (text.value.startsWith(written.words)) text.value = text.value.slice(written.words.length).trimStart();
+    if (template === written.template) {
+      template = null;
+      fill(chosen);
+    }
     key = "";
+    open = null;
     confirmed = [];
     plan = null;
     told = 0;
     refusal = false;
-    files.clear();
-    fill(chosen);
+    files.sent(written.files);
     fill(trouble);
     drafts.forget(shown.id);
     preview.stop();
     grow();
     drawWay();
-    if (text.value) touched();
+    if (text.value || files.kept().length || template) touched();
   }
 
   function refused(failure, extra, after) {
@@ -231,7 +246,7 @@ export function composer(conversation, { seen, sent, resolve }) {
     }
     const obstacles = failure.body.obstacles ?? [];
     if (!obstacles.length) {
-      fill(trouble, h("p.trouble", failure.words), failure.status === 0 && h("button.small", { type: "button", onclick: () => submit({ extra, after }) }, t("do.again")));
+      fill(trouble, h("p.trouble", failure.words), failure.status === 0 && h("button.small", { type: "button", onclick: () => submit({ extra, after, again: open }) }, t("do.again")));
       return;
     }
     const warned = obstacles.every((one) => one.weight === "warn");

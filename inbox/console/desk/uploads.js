@@ -75,9 +75,10 @@ export function uploads({ changed }) {
       files = list;
       draw();
     },
-    clear() {
-      for (const one of files) if (one.picture) URL.revokeObjectURL(one.picture);
-      files = [];
+    sent(ids) {
+      const gone = (one) => one.id && ids.includes(one.id);
+      for (const one of files) if (gone(one) && one.picture) URL.revokeObjectURL(one.picture);
+      files = files.filter((one) => !gone(one));
       draw();
     },
   };
