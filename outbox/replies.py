@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import mimetypes
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from inbox.conversations import Conversation, load
 from inbox.endpoints import FileBody
 from inbox.partitions import parse_id
 from inbox.shapes import message_shape
-from inbox.store import Store
+from inbox.store import Store, StoreError
 from inbox.timeline import Item
 from outbox.answers import Answers, Obstructed, Unconfirmed, Unfit, Wishes, confirmed
 from outbox.collisions import Overtaken, compose
@@ -96,7 +97,9 @@ class Replies:
             raise Problem(409, "Somebody has to confirm this", detail, obstacles=shown) from None
         except Obstructed as error:
             raise refusal(await self._told(ask, conversation, reply, wishes, error.plan)) from None
-        await compose(self.store, conversation, reply.author.id, self.now(), on=False)
+        # From here on it is owed: what only tells of that must not look like a refusal, or it would be sent again.
+        with suppress(StoreError):
+            await compose(self.store, conversation, reply.author.id, self.now(), on=False)
         place = parse_id(given.delivery.message, "m")
         entry = (await logbook.fetch(self.store, [(place.partition, place.key)]))[0]
         assert entry is not None  # written with the delivery, in one step
@@ -104,7 +107,9 @@ class Replies:
         message = message_shape(Item(0, "o", entry), conversation, shape, {})
         plan = None
         if given.plan is not None:
-            told = await self._told(ask, conversation, reply, wishes, given.plan)
+            told = given.plan
+            with suppress(Unfit, StoreError):
+                told = await self._told(ask, conversation, reply, wishes, given.plan)
             with telling(ask.language):
                 plan = plan_shape(told, self.settings())
         return answer({"message": message, "delivery": shape, "duplicate": not given.fresh, "plan": plan}, 202)
