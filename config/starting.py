@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from importlib import resources
@@ -24,8 +25,10 @@ def init(config: Path, preset: str = "starter") -> list[Path]:
     """Write *preset*: *config*, and beside it its other files and a random API token; return their paths.
 
     The directory is made if need be. Raises `Occupied` before anything is written if one of them exists, or if
-    *config* is called like another of them, and `OSError`.
+    *config* is called like another of them, and OSError, also if *config* names no file.
     """
+    if not config.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(config))
     main, *others = FILES
     sources = {config.with_name(name): name for name in others}
     token = config.with_name(TOKEN)

@@ -38,6 +38,9 @@ from inbox.snapshot import Counts, Unloadable, count, fetch, fresh, opened
 from inbox.store import Store, Topology
 from inbox.valkey import find_binary
 
+DRAFT = ".huiliu-"
+"""What directories are called in which a backup is put together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -163,7 +166,7 @@ def compare(manifest: Manifest, counts: Counts) -> None:
 @contextlib.contextmanager
 def workshop(file: Path) -> Iterator[Path]:
     """Give a folder beside *file* that nobody else can enter and that is gone afterwards. Raises OSError."""
-    with tempfile.TemporaryDirectory(dir=file.absolute().parent, prefix=".huiliu-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(dir=file.absolute().parent, prefix=DRAFT, ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime as dt
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,11 +18,12 @@ from config import commands as config_commands
 from config.faults import ConfigError
 from config.settings import Settings
 from inbox import doctor
-from inbox.backup import Origin, check, make
+from inbox.backup import DRAFT, Origin, check, make
 from inbox.backup_file import Faulty, Manifest
 from inbox.commands import CANNOT_TELL, NO, AsJson, dump
 from inbox.directory import DATA
 from inbox.embedded import Embedded, EmbeddedError, InUse
+from inbox.printing import trouble
 from inbox.restore import NotEmpty, Target, restore
 from inbox.store import Store, StoreError
 
@@ -256,6 +258,12 @@ def _attempt(work: Callable[[Teller], Coroutine[Any, Any, None]], words: dict[st
         raise typer.Exit(code) from None
 
 
+def _place(error: OSError) -> Path:
+    """Return where it failed; of a draft nobody has heard, so that is the directory that it was to be in."""
+    path = Path(os.fsdecode(error.filename or ""))
+    return next((each.parent for each in (path, *path.parents) if each.name.startswith(DRAFT)), path)
+
+
 def _said(error: Exception, words: dict[str, str]) -> tuple[int, str, str]:
     """Return the exit code for *error*, what it is called, and what to say."""
     locale = "zh-CN" if words is CHINESE else "en"
@@ -276,6 +284,6 @@ def _said(error: Exception, words: dict[str, str]) -> tuple[int, str, str]:
                 config_commands.said(error, locale),
             )
         case OSError():
-            return CANNOT_TELL, "file", f"{error.filename or ''}: {error.strerror or error}"
+            return CANNOT_TELL, "file", f"{_place(error)}: {trouble(error, locale)}"
         case _:
             return CANNOT_TELL, "store", doctor.told(str(error), locale)

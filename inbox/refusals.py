@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from config import chinese
 
+TIME = "a date such as 2026-11-02, a time such as 2026-11-02T09:00:00+08:00, or how long ago, such as 28d"
+WHEN = "日期（如 2026-11-02）、时间（如 2026-11-02T09:00:00+08:00），或多久以前（如 28d）"
 KINDS = {
     "conversation": "会话",
     "message": "消息",
@@ -135,6 +137,12 @@ SENTENCES = {
     "teams are {}": "团队有 {}",
     "channels are {}": "渠道有 {}",
     "templates are {}": "模板有 {}",
+    "surveys are {}": "问卷有 {}",
+    "there are no surveys": "没有设置问卷",
+    "scheduled reports are {}": "定时报表有 {}",
+    "there are no scheduled reports": "没有设置定时报表",
+    f"{{}} is no time; expected {TIME}": f"{{}} 不是时间；应为{WHEN}",
+    f"{{}} has no zone or year that could be meant; expected {TIME}": f"{{}} 没有时区，或年份不对；应为{WHEN}",
     "did you mean {}?": "是不是 {}？",
     "at most {} bytes": "最多 {} 字节",
     "at most {} characters": "最多 {} 个字符",

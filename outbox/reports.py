@@ -137,8 +137,8 @@ class Reports:
         loaded = self.loaded()
         survey = loaded.surveys.get(name)
         if survey is None:
-            known = ", ".join(sorted(loaded.surveys)) or "none"
-            raise NoSurvey(f"surveys are {known}")
+            known = ", ".join(sorted(loaded.surveys))
+            raise NoSurvey(f"surveys are {known}" if known else "there are no surveys")
         reporting = loaded.settings.reporting
         return Questionnaire(
             name=name,

@@ -121,7 +121,8 @@ class Schedule:
         settings = self.loaded().settings
         one = settings.reports.get(name)
         if one is None:
-            raise NoReport(f"scheduled reports are {', '.join(sorted(settings.reports)) or 'none'}")
+            known = ", ".join(sorted(settings.reports))
+            raise NoReport(f"scheduled reports are {known}" if known else "there are no scheduled reports")
         at = one.every.latest(self.now(), settings.timezone)
         try:
             fresh, addresses = await self._send(Due(name, one, at, late=False))

@@ -90,7 +90,7 @@ class SurveyApi:
     def _survey(self, ask: Ask) -> tuple[str, Survey]:
         name, known = ask.part("id"), self.means.surveys()
         if name not in known:
-            detail = f"surveys are {', '.join(sorted(known))}" if known else "none is configured"
+            detail = f"surveys are {', '.join(sorted(known))}" if known else "there are no surveys"
             raise Problem(404, "There is no such survey", detail)
         return name, known[name]
 

@@ -156,6 +156,8 @@ def test_init_says_when_it_cannot_write(tmp_path: Path, capsys: pytest.CaptureFi
 
     assert commands.init(str(tmp_path / "file" / "inside" / "huiliu.yaml")) == 2
     assert "cannot write: Not a directory" in capsys.readouterr().err
+    assert commands.init(".") == 2
+    assert "cannot write: Is a directory" in capsys.readouterr().err
 
 
 def test_check_prints_each_fault_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:

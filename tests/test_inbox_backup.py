@@ -258,6 +258,8 @@ def test_the_commands(terminal: Terminal) -> None:
     """Backed up with a hub and without one, proved, refused where something is, restored where nothing is."""
     terminal.run("backup", code=2)  # there is nothing yet
     with terminal.hub_runs():
+        nowhere = terminal.run("backup", "nowhere/a.tar", code=2, language="zh_CN.UTF-8").stderr
+        assert f"{terminal.folder / 'nowhere'}: 文件不存在\n" in nowhere
         done = json.loads(terminal.run("backup", "a.tar", "--json", code=0).stdout)
         assert (1, 0) == (done["keys"], done["files"])
         assert "a hub runs" in terminal.run("restore", "a.tar", code=1).stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -13,6 +14,7 @@ from inbox import doctor, refusals
 from inbox.durability import Durability, Finding, judge
 from inbox.embedded import EmbeddedError
 from inbox.opening import Unfit
+from inbox.periods import BadPeriod, parsed
 from inbox.store import StoreDown
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +47,8 @@ TOLD = [
     ("The reply would not go", "请先确认", "回复发不出去：请先确认"),
     ("There is no such path", "", "没有这个地址"),
     ("Nobody knows", "this sentence", "Nobody knows：this sentence"),
+    ("There is no such survey", "surveys are csat, nps", "没有这份问卷：问卷有 csat, nps"),
+    ("There is no such report", "there are no scheduled reports", "没有这份报表：没有设置定时报表"),
     ("The candidate has faults", "a.yaml:1:2: x: unknown key", "候选规则有错误：a.yaml:1:2: x: 未知的键"),
 ]
 
@@ -53,6 +57,17 @@ TOLD = [
 def test_refusals_in_chinese(title: str, detail: str, said: str) -> None:
     """Title and detail are told each in Chinese where they are known, else as they are."""
     assert said == refusals.told(title, detail, "zh-CN")
+
+
+@pytest.mark.parametrize(("text", "said"), [("soon", "不是时间"), ("2026-11-02T09:00:00", "没有时区，或年份不对")])
+def test_what_is_no_time_is_told_in_chinese(text: str, said: str) -> None:
+    """Also how a time is written."""
+    with pytest.raises(BadPeriod) as caught:
+        parsed(text, "", ZoneInfo("UTC"), 0)
+
+    assert f"参数不对：{text!r} {said}；应为{refusals.WHEN}" == refusals.told(
+        "Bad parameter", str(caught.value), "zh-CN"
+    )
 
 
 def test_refusals_in_english() -> None:
