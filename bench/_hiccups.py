@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PAUSE = 0.002
+PAUSE = 0.005
 PIECE = 3000
 """Steps of a piece of work: some 100 to 200 microseconds."""
 

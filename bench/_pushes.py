@@ -11,7 +11,8 @@ import random
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -43,6 +44,9 @@ agents:
   hanmeimei: {name: 韩梅梅, email: hanmeimei@example.com}
 """
 BEGAN = 1_794_999_000
+PACE = 0.001
+"""Seconds between two looks at what is due to be sent."""
+
 SENTENCES = (
     "你好，请问我上周三买的那件羽绒服什么时候可以发货？订单页面一直显示待发货，已经等了五天了，家里人急着穿，麻烦帮我看一下。",
     "收到的杯子有一个裂开了，外面的纸箱也压扁了，我拍了照片，请问是可以退款还是给我补寄一个新的？地址和电话都没有变，谢谢你们。",
@@ -189,67 +193,74 @@ def fire(port: int, calls: Iterator[Push], folder: Path, *, seconds: float, conn
 
 
 class Connection(asyncio.Protocol):
-    """A keep-alive connection that carries one call at a time."""
+    """A keep-alive connection that carries one call at a time; *free* hears that it can take the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, free: Callable[[Connection], None]) -> None:
+        self._free = free
         self._transport: asyncio.Transport | None = None
-        self._answer: asyncio.Future[int] | None = None
+        self._answered: Callable[[int], None] | None = None
         self._read = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Fail the call in flight."""
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(exc or ConnectionResetError("the server closed the connection"))
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Count the call in flight as refused."""
+        self._finish(0)
 
     def data_received(self, data: bytes) -> None:
         """Finish the call once head and body are there."""
         self._read += data
         head, end, body = self._read.partition(b"\r\n\r\n")
         length = LENGTH.search(head)
-        if end and length and len(body) >= int(length[1]) and self._answer is not None:
+        if end and length and len(body) >= int(length[1]):
             self._read = b""
-            self._answer.set_result(int(head[9:12]))
+            self._finish(int(head[9:12]))
 
-    def send(self, request: bytes) -> asyncio.Future[int]:
-        """Send *request*; the future gets the status."""
+    def send(self, request: bytes, answered: Callable[[int], None]) -> None:
+        """Send *request*; *answered* gets the status, 0 if the connection is lost."""
         assert self._transport is not None
-        self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(request)
-        return self._answer
+        self._answered = answered
+        if self._transport.is_closing():
+            self._finish(0)
+        else:
+            self._transport.write(request)
+
+    def _finish(self, status: int) -> None:
+        answered, self._answered = self._answered, None
+        if answered is not None:
+            answered(status)
+            self._free(self)
 
 
 class Sender:
-    """Sends calls over a fixed number of connections and remembers when each was answered with 200."""
+    """Sends calls over a fixed number of connections and remembers when each was answered with 200.
+
+    It does without a task for each call: it shares a core with what is measured.
+    """
 
     def __init__(self, port: int, connections: int) -> None:
         self._port = port
         self._connections = connections
-        self._free: asyncio.Queue[Connection] = asyncio.Queue()
+        self._free: list[Connection] = []
+        self._waiting: deque[tuple[Push, Callable[[float | None], None]]] = deque()
         self.taken: dict[str, float] = {}
         self.refused = 0
 
     async def open(self) -> None:
         """Connect. Raises OSError."""
         for _ in range(self._connections):
-            _, one = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", self._port)
-            self._free.put_nowait(one)
+            _, one = await asyncio.get_running_loop().create_connection(
+                lambda: Connection(self._next), "127.0.0.1", self._port
+            )
+            self._free.append(one)
 
     async def send(self, push: Push) -> float | None:
         """Send one call; return when it was answered with 200 (milliseconds since 1970), None if it was not."""
-        connection = await self._free.get()
-        try:
-            status = await connection.send(push.request)
-        finally:
-            self._free.put_nowait(connection)
-        if status != 200:
-            self.refused += 1
-            return None
-        now = self.taken[push.external_id] = time.time() * 1000
-        return now
+        answer: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
+        self._send(push, answer.set_result)
+        return await answer
 
     async def send_all(self, pushes: Iterable[Push], told: Callable[[int], None]) -> None:
         """Send *pushes* as fast as the connections carry them; *told* hears after each how many are answered."""
@@ -265,16 +276,42 @@ class Sender:
 
         await asyncio.gather(*(lane() for _ in range(self._connections)))
 
-    async def send_paced(self, pushes: Iterator[Push], rate: float, seconds: float) -> None:
-        """Send *rate* calls a second whether or not earlier ones are answered (an open loop)."""
+    async def send_paced(self, pushes: Sequence[Push], rate: float) -> None:
+        """Send *rate* calls a second, whether or not earlier ones are answered (an open loop)."""
         loop = asyncio.get_running_loop()
-        began, sent = loop.time(), 0
-        running: set[asyncio.Task[float | None]] = set()
-        while (passed := loop.time() - began) < seconds:
-            while sent < passed * rate:
-                task = loop.create_task(self.send(next(pushes)))
-                running.add(task)
-                task.add_done_callback(running.discard)
-                sent += 1
-            await asyncio.sleep(0.001)
-        await asyncio.gather(*running)
+        began, sent, left = loop.time(), 0, len(pushes)
+        over = asyncio.Event()
+
+        def answered(_at: float | None) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                over.set()
+
+        while sent < len(pushes):
+            due = min(len(pushes), int((loop.time() - began) * rate) + 1)
+            for push in pushes[sent:due]:
+                self._send(push, answered)
+            sent = max(sent, due)
+            await asyncio.sleep(PACE)
+        await over.wait()
+
+    def _send(self, push: Push, told: Callable[[float | None], None]) -> None:
+        if not self._free:
+            self._waiting.append((push, told))
+            return
+
+        def answered(status: int) -> None:
+            if status == 200:
+                self.taken[push.external_id] = now = time.time() * 1000
+                told(now)
+            else:
+                self.refused += 1
+                told(None)
+
+        self._free.pop().send(push.request, answered)
+
+    def _next(self, connection: Connection) -> None:
+        self._free.append(connection)
+        if self._waiting:
+            self._send(*self._waiting.popleft())

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import itertools
 import sys
 import tempfile
 import time
@@ -120,11 +121,12 @@ async def follow(hub: stage.Hub, rate: float, seconds: float) -> float:
     seen: list[Wait] = []
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as api:
         probes = await known_probes(hub, api, sender, shop)
+        pushes = list(itertools.islice(mixed(shop), int(rate * seconds)))
         hub.clear_its_core()
         gc.collect()
         gc.disable()  # a collection in this process would hold up the calls, and look like a slow hub
         with hiccups() as slow:
-            load = asyncio.create_task(sender.send_paced(mixed(shop), rate, seconds))
+            load = asyncio.create_task(sender.send_paced(pushes, rate))
             watching = [asyncio.create_task(probe(hub, api, sender, shop, one, load)) for one in halves(probes)]
             while not load.done():
                 await asyncio.wait([load], timeout=2.0)
