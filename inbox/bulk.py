@@ -146,7 +146,7 @@ class Bulk:
                     raise Problem(422, "The body does not fit", "give tags to add or to remove")
                 return lambda name: desk.tags(name, actor, add=body.add, remove=body.remove)
             case _:
-                return lambda name: desk.read(name, self.now())
+                return desk.read
 
 
 def known(name: str) -> Id | None:

@@ -249,7 +249,7 @@ class Inbox:
 
     async def read(self, ask: Ask) -> web.Response:
         body = await ask.body(ReadBody)
-        done = await self.desk.read(ask.part("id"), moment(body.at) if body.at else self.now())
+        done = await self.desk.read(ask.part("id"), moment(body.at) if body.at else None)
         return answer(await self._shape(done))
 
     async def attachment(self, ask: Ask) -> web.Response:

@@ -78,7 +78,7 @@ class Importer:
         for row, owner in part:
             try:
                 taken.append(await self._line(row, owner, actor, preview=preview))
-            except (Refusal, Conflict):
+            except (Refusal, Conflict, NoContact):
                 taken.append(Taken(row.line, "refused", owner))
         return taken
 

@@ -13,6 +13,7 @@ from inbox.store import Store
 
 SCAN_LIMIT = 2_000
 FEW = 6
+LOWEST = -(1 << 62)
 CURSOR = re.compile(r"-?[0-9]{1,15}")
 
 
@@ -144,7 +145,7 @@ async def ranked(store: Store, names: Sequence[str], letter: str, after: Place |
     level, found = found[: len(same)], found[len(same) :]
     beside = [one for each in level for one in each if after is None or one < after]
     best = _best(count, beside, found)
-    least = best[-1][0] if len(best) == count else -1
+    least = best[-1][0] if len(best) == count else LOWEST
     short = [index for index, each in enumerate(found) if few < count and len(each) == few and each[-1][0] >= least]
     more = await _ranges(store, [(sets[index], top, "-inf", count) for index in short], letter)
     for index, each in zip(short, more, strict=True):

@@ -143,7 +143,7 @@ class People:
 
         Returns how many milliseconds to wait (0: they are taken) and how many more there are. Raises `StoreError`.
         """
-        wait, left = await self.run("turn", name, self._now(), gap, burst, count)
+        wait, left = await self.run("turn", name, gap, burst, count)
         return int(wait), int(left)
 
     async def give_back(self, name: str) -> None:

@@ -71,18 +71,32 @@ async def page(store: Store, wanted: Wanted, cursor: str, limit: int) -> tuple[l
 
 
 async def every(store: Store, wanted: Wanted) -> AsyncIterator[Listed]:
-    """Yield all contacts that are wanted, partition by partition. Raises `StoreError`."""
+    """Yield all contacts that are wanted, each once, partition by partition. Raises `StoreError`.
+
+    Whoever comes or goes meanwhile keeps nobody else out.
+    """
     for partition in range(COUNT):
-        start = 0
-        while True:
-            names = await store.do(tag(partition), "ZRANGE", key(partition, LIST), start, start + CHUNK - 1)
-            places = [Id("k", partition, name) for name in names]
+        told: set[str] = set()
+        low = "-inf"
+        while low:
+            low, names = await _page(store, partition, low)
+            places = [Id("k", partition, name) for name in names if name not in told]
+            told.update(names)
             for place, fields in zip(places, await _own(store, places), strict=True):
                 if wanted.shows(str(place), fields):
                     yield Listed(str(place), fields)
-            if len(names) < CHUNK:
-                break
-            start += CHUNK
+
+
+async def _page(store: Store, partition: int, low: str) -> tuple[str, list[str]]:
+    """Return where to go on ("" = the end), and contacts from score *low* on: all of one score at once."""
+    name, slot = key(partition, LIST), tag(partition)
+    flat = await store.do(slot, "ZRANGEBYSCORE", name, low, "+inf", "WITHSCORES", "LIMIT", 0, CHUNK)
+    names, scores = flat[::2], flat[1::2]
+    if len(names) < CHUNK:
+        return "", names
+    last = scores[-1]
+    before = [one for one, score in zip(names, scores, strict=True) if score != last]
+    return f"({last}", [*before, *await store.do(slot, "ZRANGEBYSCORE", name, last, last)]
 
 
 async def named(store: Store, name: str) -> list[str]:
@@ -94,14 +108,11 @@ async def named(store: Store, name: str) -> list[str]:
 
 async def _named(store: Store, partition: int, name: str) -> list[str]:
     found: list[str] = []
-    start = 0
-    while True:
-        arguments = (name, start, CHUNK)
-        count, *keys = await store.run(NAMESAKES, tag(partition), [key(partition, LIST)], arguments)
+    low = "-inf"
+    while low:
+        low, *keys = await store.run(NAMESAKES, tag(partition), [key(partition, LIST)], (name, low, CHUNK))
         found += [str(Id("k", partition, one)) for one in keys]
-        if count < CHUNK:
-            return found
-        start += CHUNK
+    return found
 
 
 async def _own(store: Store, places: list[Id]) -> list[dict[str, str]]:

@@ -133,8 +133,10 @@ class Desk:
 
         return await self._change(conversation_id, actor, "tagged", change)
 
-    async def read(self, conversation_id: str, at: int) -> Conversation:
-        """Remember up to when a conversation has been read."""
+    async def read(self, conversation_id: str, at: int | None = None) -> Conversation:
+        """Remember up to when a conversation has been read: until *at*, else with everything that is there now."""
+        if at is None:
+            at = max(self._now(), (await load(self._store, conversation_id)).last_inbound_at)
 
         def change(now: Conversation) -> tuple[dict[str, Any], dict[str, Any]]:
             values: dict[str, Any] = {"read_at": at} if at > now.read_at else {}

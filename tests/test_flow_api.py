@@ -614,6 +614,14 @@ async def test_dead_letters_and_deliveries(api: Api) -> None:
     problem(await api.call("GET", "/deliveries?state=sent"), 400)
 
 
+async def test_who_reads_has_read_what_is_there(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also at a process whose clock is behind that of the log."""
+    monkeypatch.setattr(api.stage.hub.desk, "_now", lambda: 1)
+    found = await api.call("POST", f"/conversations/{api.conversation}/read")
+
+    assert (200, False) == (found.status, found.body["unread"])
+
+
 async def test_what_did_not_arrive_asks_for_attention(api: Api) -> None:
     """The conversation says which delivery is meant, the messages tell what became of it, reading it ends that."""
     one = await api.record("hi", "wechat:openid-1", id="w1", channel="shop-wechat")

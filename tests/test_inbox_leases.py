@@ -187,3 +187,16 @@ async def test_after_a_long_silence_nobody_is_thought_dead(store: Store, monkeyp
     await one.turn()
 
     assert mine == set(one.held)
+
+
+async def test_the_dead_do_not_live_on_in_time_to_come(store: Store) -> None:
+    """Where the store's clock has gone back, a worker that beat before is alive for no longer than any other."""
+    dead, alive = Worker(store, "dead"), Worker(store, "alive")
+    await dead.turn()
+    seconds, _ = await store.do("hub", "TIME")
+    await store.do("hub", "ZADD", "hl:{hub}:workers", (int(seconds) + 3600) * 1000, dead.worker)
+    await alive.turn()
+
+    score = await store.do("hub", "ZSCORE", "hl:{hub}:workers", dead.worker)
+    seconds, _ = await store.do("hub", "TIME")
+    assert float(score) <= (int(seconds) + 1) * 1000

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from inbox.conversations import Change, commit
+from inbox import register
+from inbox.contacts import LIST
+from inbox.conversations import LATE, Change, commit
 from inbox.lists import BadCursor, Filter, Place, page, parse_cursor
-from inbox.partitions import Id
+from inbox.partitions import Id, key, parse_id
 from inbox.store import Store
 from tests.backroom import opened
 
@@ -158,3 +160,30 @@ async def test_a_cursor_that_no_list_gave_out_is_refused(store: Store, cursor: s
 def test_cursors(cursor: str, letter: str, expected: Place | None) -> None:
     """A cursor is the place in the index of the last item that was looked at."""
     assert expected == parse_cursor(cursor, letter)
+
+
+async def test_all_that_is_late_is_on_the_pages(store: Store) -> None:
+    """Also where many of one partition are: the list of what is late is ordered by when it was due, the first first."""
+    ids = [await put(store, number, 5, partition=3) for number in range(10)]
+    for number, name in enumerate(ids):
+        await store.do("3", "ZADD", key(3, LATE), -(1_790_000_000_000 + number), parse_id(name, "c").key)
+
+    assert ids == await walk(store, Filter(late=True), 50)
+
+
+async def test_all_contacts_are_told_while_some_go(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export leaves nobody out because somebody before them is erased, and tells nobody twice who comes again."""
+    monkeypatch.setattr(register, "CHUNK", 5)
+    for number in range(17):
+        name = f"{number}-0"
+        await store.do("3", "HSET", key(3, f"k:{name}"), "name", "Li", "addresses", f"tel:{number}", "since", number)
+        await store.do("3", "ZADD", key(3, LIST), 7 if 4 <= number < 11 else number, name)
+    seen = []
+    async for one in register.every(store, register.Wanted()):
+        seen.append(one.id)
+        if len(seen) == 5:
+            await store.do("3", "ZREM", key(3, LIST), "0-0")
+            await store.do("3", "ZADD", key(3, LIST), 99, "1-0")
+
+    assert sorted(f"k3-{number}-0" for number in range(17)) == sorted(seen)
+    assert 16 == len(await register.named(store, "Li"))

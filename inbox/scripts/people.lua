@@ -2,9 +2,13 @@
 -- KEYS: the stem of all their keys. ARGV: verb, then what it needs; times are in milliseconds.
 local stem, verb = KEYS[1], ARGV[1]
 
--- The generic cell rate algorithm: returns how long to wait (0 = go on) and how many more may come at once.
-local function turn(name, now, gap, burst, count)
-  local free = math.max(tonumber(redis.call('GET', name) or '0'), now) + gap * count
+-- The generic cell rate algorithm: returns how long to wait (0 = go on) and how many more may come at once. All
+-- processes share the pace, so the time is the store's; where that has gone back, nobody waits longer than for all turns.
+local function turn(name, gap, burst, count)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + time[2] / 1000
+  local free = math.min(tonumber(redis.call('GET', name) or '0'), now + gap * burst)
+  free = math.max(free, now) + gap * count
   local early = free - burst * gap - now
   if early > 0 then
     return math.ceil(early), 0
@@ -22,9 +26,8 @@ local function forget(session)
 end
 
 if verb == 'turn' then
-  -- name, now, gap, burst, how many are taken
-  local name, now, gap, burst = stem .. 't:' .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-  local wait, left = turn(name, now, gap, burst, tonumber(ARGV[6]))
+  -- name, gap, burst, how many are taken
+  local wait, left = turn(stem .. 't:' .. ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]))
   return {wait, left}
 end
 if verb == 'enter' then
