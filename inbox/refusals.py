@@ -167,6 +167,7 @@ SENTENCES = {
     "This is a fault of the hub; it has been logged.": "这是汇流的故障，已记入日志。",
     "this path takes {}": "这个地址接受 {}",
     "the delivery is {}; it cannot be called back": "发送状态为 {}，不能撤回",
+    "a part of the delivery is out; it cannot be called back": "已发出一部分，不能撤回",
     "the delivery is {} meanwhile": "发送状态已变为 {}",
     "a delivery that is {} needs no retry": "状态为 {} 的发送不需要重发",
     "a delivery that is {} needs nobody's word": "状态为 {} 的发送不需要确认",

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from connectors.base import Rejected
-from inbox.conversations import Change, Conflict, commit, load
+from inbox.conversations import Change, Conflict, Conversation, commit, load
 from inbox.course import WROTE, extended
 from inbox.leases import Held
 from inbox.log import Entry
@@ -28,6 +28,7 @@ from outbox.withholding import may_be_out
 
 CANCEL: Literal["cancel"] = "cancel"
 RELEASE: Literal["release"] = "release"
+PAUSED = "paused"
 TRIES = 8
 
 
@@ -64,7 +65,7 @@ class Aside:
     async def admit(self, delivery: Delivery, material: Material) -> Sequence[Part]:
         """Return the parts of a delivery that may leave now. Raises `Stopped`, `Rejected`, `StoreError`."""
         conversation = material.conversation
-        if delivery.heeds == CANCEL and conversation is not None and conversation.last_inbound_at > delivery.since:
+        if conversation is not None and called_back(delivery, conversation):
             raise Stopped(lambda held: self._call_back(delivery, held))
         if conversation is not None and may_be_out(delivery, conversation, self._withheld(), self._now()):
             raise Stopped(lambda held: self._doubt(delivery, held))
@@ -77,6 +78,16 @@ class Aside:
         if plan.because:
             raise Stopped(lambda held: self._divert(held, delivery, material, plan))
         return plan.parts
+
+    async def paused(self, delivery: Delivery) -> int | None:
+        """Return until when a letter goes on waiting for what it was held for before; None if it need not.
+
+        So that it is neither taken up nor noted again and again. Raises `StoreError`.
+        """
+        if delivery.state != "deferred" or delivery.code != PAUSED:
+            return None
+        found = await self._planner.objections_to(delivery)
+        return next((one.until for one in found if one.code == PAUSED and one.weight == "hold"), None)
 
     def turns(self, delivery: Delivery, kind: str) -> bool:
         """Tell whether something else may be done with a delivery for which its channel turns out to be closed."""
@@ -95,9 +106,9 @@ class Aside:
 
     async def heed(self, delivery: Delivery) -> None:
         """Let a delivery go, or call it back, as was agreed for when the customer writes. Raises `StoreError`."""
-        if delivery.heeds == RELEASE:
+        if delivery.heeds == RELEASE or (delivery.heeds == CANCEL and delivery.part):
             await self._deliveries.lines.release(delivery, self._now())
-        elif delivery.heeds == CANCEL:
+        elif delivery.heeds == CANCEL and called_back(delivery, await load(self._store, delivery.conversation)):
             with contextlib.suppress(NotNow):  # it is being sent, or a person was faster
                 await self._call_back(delivery)
 
@@ -141,7 +152,7 @@ class Aside:
             code=plan.because,
             due=plan.until if plan.until is not None else now + plan.hold,
             park=True,
-            values=("heeds", RELEASE) if awaits else (),
+            values=("heeds", RELEASE) if awaits and delivery.heeds != CANCEL else (),
         )
         if conversation is not None and awaits:
             meanwhile = await load(self._store, delivery.conversation)
@@ -203,3 +214,8 @@ class Aside:
             except Conflict:
                 continue
             return
+
+
+def called_back(delivery: Delivery, conversation: Conversation) -> bool:
+    """Tell whether a customer has written what a delivery was not to follow; half an answer is not called back."""
+    return delivery.heeds == CANCEL and not delivery.part and conversation.last_inbound_at > delivery.since

@@ -32,6 +32,7 @@ CLAIM = Script.load(SCRIPTS / "claim.lua")
 RECLAIM = Script.load(SCRIPTS / "reclaim.lua")
 PART = Script.load(SCRIPTS / "part.lua")
 LEAVE = Script.load(SCRIPTS / "leave.lua")
+SHUT = Script.load(SCRIPTS / "shut.lua")
 POSTPONE = Script.load(SCRIPTS / "postpone.lua")
 SETTLE = Script.load(SCRIPTS / "settle.lua")
 RECEIPT = Script.load(SCRIPTS / "receipt.lua")
@@ -358,11 +359,16 @@ class Deliveries:
             state = await self.settle(delivery, news, at, cause="receipt", error=reason)
         return state
 
-    async def close_window(self, delivery: Delivery) -> None:
-        """Remember that the platform takes no more until the customer writes again. Raises `StoreError`."""
+    async def close_window(self, delivery: Delivery, until: str | None) -> bool:
+        """Remember that the platform takes no more until the customer writes again, unless they have done so.
+
+        They have where the window does not end at *until* (None: that is not known) any more. Returns whether it is
+        closed. Raises `StoreError`.
+        """
         partition = partition_of(delivery.address)
-        name = key(partition, f"a:{delivery.address}")
-        await self._store.do(tag(partition), "HSET", name, f"wl:{delivery.channel}", 0)
+        name, channel = key(partition, f"a:{delivery.address}"), delivery.channel
+        known = () if until is None else (until,)
+        return bool(await self._store.run(SHUT, tag(partition), [name], (f"wu:{channel}", f"wl:{channel}", *known)))
 
     async def note_part(self, delivery: Delivery, part: int, external_ids: Sequence[str]) -> None:
         """Remember that a part is out, so that no later attempt sends it again. Raises `Fenced`, `StoreError`."""
@@ -448,6 +454,8 @@ class Deliveries:
         delivery = await self.load(delivery_id)
         if delivery.state not in ("queued", "deferred"):
             raise NotNow(f"the delivery is {delivery.state}; it cannot be called back")
+        if delivery.part:
+            raise NotNow("a part of the delivery is out; it cannot be called back")
         told = {"delivery": delivery.id, "because": "cancelled"}
         await self.settle(
             delivery,

@@ -207,7 +207,8 @@ class Leaving:
             known = await self._consent.known(recipient.address)
             found = tuple(msgspec.structs.replace(one, state="consented") for one in found)
             if any(one.lane == ALL and one.state == "opted_out" and one.how == "page" for one in known):
-                found = (*found, msgspec.structs.replace(found[0], lane=ALL, state="unknown"))
+                # First: what is said of a lane after it holds there.
+                found = (msgspec.structs.replace(found[0], lane=ALL, state="unknown"), *found)
         told = tuple([await self.take(recipient.address, word) for word in found])
         if any(one.fresh for one in told):
             event = "opt_in" if back else "opt_out"

@@ -136,6 +136,11 @@ class Planner:
         found = plan_send(replace(facts, content=content))
         return replace(found, action="template", template=name, because=APPROVED) if found.goes else None
 
+    async def objections_to(self, delivery: Delivery) -> tuple[Obstacle, ...]:
+        """Return what others say of a delivery whose words they have seen. Raises `StoreError`."""
+        sending = Sending(delivery.channel, delivery.address, delivery.lane, about=delivery.about)
+        return tuple([one for ask in self.objections for one in await ask(sending)])
+
     async def again(self, delivery: Delivery, material: Material) -> SendPlan:
         """Return what becomes of a delivery that is about to leave. Raises `StoreError`."""
         instead = delivery.instead

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from connectors.base import Media, Outbound, OutboundMedia, Sent, Uncertain, Unreachable, WindowClosed
+from connectors.base import Media, Outbound, OutboundMedia, Rejected, Sent, Uncertain, Unreachable, WindowClosed
 from inbox import conversations
 from inbox.attachments import Attachments
 from inbox.channels import Channel
@@ -43,14 +43,17 @@ MARKS = 3
 class Attempt:
     """One attempt as this process knows it. *turn* is the turn of the next request at *gate*, *timeout* in seconds.
 
-    *marked* when the store knows that a request may go out, *left* when one may have, of which no answer is kept yet;
-    *asked* when the platform was called at all; *out* counts the parts that are out by it.
+    *marked* when the store knows that a request may go out, *took* when it used up a message of the reply window, of
+    which *until* is the end that the store knew then (None: it was not asked). *left* when one may have left, of which
+    no answer is kept yet; *asked* when the platform was called at all; *out* counts the parts that are out by it.
     """
 
     gate: Gate
     turn: Turn
     timeout: float
     marked: bool = False
+    took: bool = False
+    until: str | None = None
     left: bool = False
     asked: bool = False
     out: int = 0
@@ -87,6 +90,8 @@ class Sender:
         carried = await material(self._store, delivery, channel)
         out = delivery.part >= delivery.of  # by a process that died before it said so: nobody can refuse it any more
         parts: Sequence[Part] = () if out else await self._aside.admit(delivery, carried)
+        if delivery.part and not out and len(parts) != delivery.of:
+            raise Rejected(f"{delivery.part} of {delivery.of} parts are out, and the rest would be cut otherwise now")
         external_ids = list(delivery.external_ids)
         for external_id in external_ids:
             await self._own(delivery, channel, external_id)  # the process before may have died before it did
@@ -96,7 +101,7 @@ class Sender:
             if index > delivery.part:
                 attempt.turn = await attempt.gate.another(delivery.lane)
             if windowed and not delivery.insist:
-                await self._check_window(delivery)
+                await self._check_window(delivery, attempt)
             sent = await self._part(held, delivery, channel, carried, parts, index, attempt)
             external_ids.append(sent.external_id)
             try:
@@ -104,7 +109,8 @@ class Sender:
             except Fenced:
                 if index + 1 < len(parts):
                     raise  # else: the platform's yes settles what another owner had to call uncertain
-            attempt.marked, attempt.left, attempt.out = False, False, attempt.out + 1
+            attempt.marked = attempt.took = attempt.left = False
+            attempt.out += 1
             if sent.external_id:
                 await surely(partial(self._own, delivery, channel, sent.external_id))
         for external_id in filter(None, external_ids):
@@ -143,7 +149,7 @@ class Sender:
             for number in range(MARKS):
                 marked, takes = clock(), windowed and not attempt.marked
                 await self._deliveries.leave(held, delivery, self._now(), windowed=takes, of=len(parts))
-                attempt.marked = True
+                attempt.marked, attempt.took = True, attempt.took or takes
                 if not number:
                     await self._on_time(delivery, attempt, 0.0)  # the store may have taken its time
                 if clock() - marked <= FRESH:
@@ -206,10 +212,11 @@ class Sender:
 
         return OutboundMedia(media.type, media.name, media.size, read, self._media_url(media))
 
-    async def _check_window(self, delivery: Delivery) -> None:
+    async def _check_window(self, delivery: Delivery, attempt: Attempt) -> None:
         """Raise `WindowClosed` when the window has closed, or was used up by others, since the plan was made."""
         partition, names = partition_of(delivery.address), (f"wu:{delivery.channel}", f"wl:{delivery.channel}")
         until, left = await self._store.do(tag(partition), "HMGET", key(partition, f"a:{delivery.address}"), *names)
+        attempt.until = until or ""
         if until and int(until) <= self._now():
             raise WindowClosed("the platform's reply window is closed until the customer writes again")
         if left == "0":

@@ -202,6 +202,9 @@ class Worker:
         if free := await self.turns.recipient_free(channel, found.address, now):
             await self._put_off(held, found, channel, free, "its recipient has had enough messages for now")
             return
+        if until := await self._aside.paused(found):
+            await self._deliveries.postpone(held, name, until, now, found.error)
+            return
         trying = self.breakers.circuit(channel.name).until > 0
         if trying and (again := await self.breakers.may_try(channel)):
             await self._deliveries.postpone(held, name, min(again, now + RESTING[1]), now)
@@ -252,10 +255,10 @@ class Worker:
             return
         except SendError as error:
             await self._learn(channel, error, attempt, trying=trying)
-            refund = attempt.marked and windowed and not isinstance(error, Uncertain | WindowClosed)
+            refund = attempt.took and not isinstance(error, Uncertain | WindowClosed)
             if windowed and isinstance(error, WindowClosed):
-                await surely(partial(self._deliveries.close_window, delivery))
-                if not attempt.out and self._aside.turns(delivery, channel.kind):
+                open_again = not await surely(partial(self._deliveries.close_window, delivery, attempt.until))
+                if open_again or (not attempt.out and self._aside.turns(delivery, channel.kind)):
                     now = self._now()  # what is done where the window is closed is done at once
                     facts: dict[str, Any] = {"error": str(error), "code": error.code, "due": now}
                     await self._settle(held, delivery, "deferred", now, cause="attempt", **facts)
@@ -272,7 +275,7 @@ class Worker:
             if attempt.left:
                 await self._outcome(held, delivery, Uncertain(away), channel)
             else:
-                now, refund = self._now(), attempt.marked and windowed
+                now, refund = self._now(), attempt.took
                 await self._settle(held, delivery, "deferred", now, cause="hub", error=away, due=now, refund=refund)
             return
         except Exception as error:
@@ -281,7 +284,7 @@ class Worker:
             kind = Uncertain if attempt.left else Unreachable
             failed = kind(f"the connector failed ({type(error).__name__})")
             await self._learn(channel, failed, attempt, trying=trying)
-            refund = attempt.marked and windowed and not attempt.left
+            refund = attempt.took and not attempt.left
             await self._outcome(held, delivery, failed, channel, refund=refund, trying=trying)
             return
         self.counts[channel.name, "sent"] += 1

@@ -61,6 +61,7 @@ SCRIPTS = (
     deliveries.RECLAIM,
     deliveries.PART,
     deliveries.LEAVE,
+    deliveries.SHUT,
     deliveries.SETTLE,
     deliveries.RECEIPT,
     notifier.NOTICE,

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from connectors.base import Capabilities, Outbound, Sent, Window, WindowClosed
+from connectors.base import Capabilities, Outbound, Sent, Throttled, Window, WindowClosed
 from inbox.conversations import Change, commit
 from inbox.log import Entry
-from inbox.partitions import parse_id, partition_of
+from inbox.partitions import key, parse_id, partition_of, tag
 from inbox.timeline import items
 from inbox.work import Actor
 from outbox.answers import Obstructed, Unfit, Wishes
@@ -273,6 +273,85 @@ async def test_what_is_held_goes_when_the_customer_writes(store_url: str, tmp_pa
         for one in owed:
             await inbox.state(one, "sent")
         assert ["1", "2"] == inbox.platform("chat").texts
+
+
+async def test_what_is_held_and_not_for_who_writes_is_called_back(store_url: str, tmp_path: Path) -> None:
+    """An answer that was meant for silence goes on being that while it is held."""
+    async with shop(store_url, tmp_path, "delivery: {fallback: {chat: [{hold: 9d}]}}") as inbox:
+        delivery = await give(inbox, "还在吗", send_at=inbox.clock() + 72 * HOUR * 1000, unless_written=True)
+        inbox.move(73 * HOUR)
+        await inbox.state(delivery, "deferred")
+        await written(inbox, "我在")
+        assert "customer_wrote" == (await inbox.state(delivery, "failed")).code
+        assert [] == inbox.platform("chat").texts
+
+
+async def test_half_an_answer_is_not_called_back(store_url: str, tmp_path: Path) -> None:
+    """Who writes after the first part gets the rest as well; nobody can call it back any more."""
+    async with shop(store_url, tmp_path) as inbox:
+        delivery = await give(inbox, "0123456789abcdefghij", send_at=inbox.clock() + HOUR * 1000, unless_written=True)
+        inbox.platform("chat").script.extend([Sent("p1"), Throttled("slow", retry_after=30)])
+        inbox.move(HOUR + 1)
+        delivery = await inbox.state(delivery, "deferred")
+        assert (1, 2) == (delivery.part, delivery.of)
+        await written(inbox, "??")
+        with pytest.raises(NotNow, match="a part"):
+            await inbox.deliveries.cancel(delivery.id, ANNA, "called back", inbox.clock())
+        inbox.move(60)
+        await inbox.state(delivery, "sent")
+
+
+async def test_only_who_writes_after_an_answer_calls_it_back(store_url: str, tmp_path: Path) -> None:
+    """A reader of the log that is behind tells of a message to which the answer was written."""
+    async with shop(store_url, tmp_path) as inbox:
+        await give(inbox, "A", send_at=inbox.clock() + HOUR * 1000, unless_written=True)
+        await written(inbox, "我在")
+        later = await give(inbox, "B", send_at=inbox.clock() + HOUR * 1000, unless_written=True)
+        inbox.forget()
+        await inbox.route()
+        assert "queued" == (await inbox.deliveries.load(later.id)).state
+
+
+async def test_a_held_answer_that_a_person_sends_joins_the_line(store_url: str, tmp_path: Path) -> None:
+    """It goes when its turn comes, and what stands behind it as well."""
+    async with shop(store_url, tmp_path, "delivery: {fallback: {chat: [{hold: 9d}]}}") as inbox:
+        held = await give(inbox, "A", send_at=inbox.clock() + 72 * HOUR * 1000)
+        inbox.move(73 * HOUR)
+        await inbox.state(held, "deferred")
+        inbox.platform("chat").script.append(Throttled("slow", retry_after=30))
+        before = await give(inbox, "B", insist=True)
+        await inbox.state(before, "deferred")
+        await inbox.deliveries.retry(held.id, inbox.clock(), "lilei")
+        behind = await give(inbox, "C", insist=True)
+        inbox.move(60)
+        for one in (before, held, behind):
+            await inbox.state(one, "sent")
+
+
+async def test_a_window_that_is_opened_again_stays_open(store_url: str, tmp_path: Path) -> None:
+    """The platform's no crosses a message of the customer: the answer goes after all."""
+    async with shop(store_url, tmp_path, HOLD) as inbox:
+
+        async def cross(_: Outbound) -> Sent:
+            await written(inbox, "还有")
+            raise WindowClosed("45015")
+
+        inbox.platform("chat").script.append(cross)
+        await inbox.state(await give(inbox), "sent")
+        assert "send" == (await inbox.answers.look(await inbox.latest(ADDRESS), Reply(LILEI, "B"))).action
+
+
+async def test_a_template_gives_no_message_of_the_window_back(store_url: str, tmp_path: Path) -> None:
+    """What took none has none to give back, however often it is tried."""
+    async with shop(store_url, tmp_path, FALL_BACK) as inbox:
+        platform, partition = inbox.platform("chat"), partition_of(ADDRESS)
+        platform.script.extend([WindowClosed("45015"), Throttled("slow", retry_after=1)])
+        delivery = await give(inbox)
+        await inbox.state(delivery, "deferred")
+        inbox.move(10)
+        await inbox.state(delivery, "sent")
+        left = await inbox.store.do(tag(partition), "HGET", key(partition, f"a:{ADDRESS}"), "wl:chat")
+        assert "0" == left
 
 
 async def test_what_is_held_for_too_long_is_given_up(store_url: str, tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ from inbox.leases import Held, wanted
 from inbox.partitions import key, partition_of, shared_key, tag
 from inbox.store import Script, Store
 from outbox.deliveries import LEAVE, SENDER_MS, Author, Reply
+from outbox.letters import Letter
+from outbox.obstacles import Obstacle, Sending
 from outbox.records import Delivery
 from outbox.retries import Policy, Schedule
 from outbox.terms import Terms
@@ -460,6 +462,42 @@ async def test_what_cannot_be_marked_in_time_waits(
     assert 1 == len(inbox.platform().sent)
     assert WINDOW.messages is not None
     assert WINDOW.messages - 1 == int(field)
+
+
+async def test_what_would_be_cut_otherwise_is_not_called_sent(store_url: str, tmp_path: Path) -> None:
+    """One part is out, and the rest is no part any more: a person has to look, who is told how much is out."""
+    async with shop(store_url, tmp_path, Capabilities(text_limit=5)) as inbox:
+        [one] = await inbox.conversations()
+        inbox.platform().script.extend([Sent("p1"), Throttled("slow", retry_after=30)])
+        delivery = await inbox.state(await inbox.reply(one.id, "aaaaabbbbb"), "deferred")
+        inbox.platform().capabilities = Capabilities(text_limit=20)
+        inbox.move(60)
+        delivery = await inbox.state(delivery, "dead")
+
+        assert delivery.error.startswith("1 of 2 parts are out")
+
+
+async def test_what_is_paused_is_neither_tried_nor_noted_again(inbox: Room) -> None:
+    """However often it is looked at: no attempt, no entry in the log."""
+    paused = asyncio.Event()
+
+    async def objection(_: Sending) -> tuple[Obstacle, ...]:
+        paused.set()
+        return (Obstacle("paused", "hold", "paused", inbox.clock() + 5000),)
+
+    inbox.planner.objections = (objection,)
+    letter = Letter(channel="shop", address=ADDRESS, key="k", lane="campaign", text="hi")
+    delivery, _ = await inbox.deliveries.owe_letter(letter, inbox.clock())
+    first = await inbox.state(delivery, "deferred")
+    log = key(delivery.place.partition, "log")
+    entries = await inbox.store.do(tag(delivery.place.partition), "XLEN", log)
+    for _ in range(3):
+        paused.clear()
+        inbox.move(6)
+        await asyncio.wait_for(paused.wait(), LIMIT)
+
+    assert entries == await inbox.store.do(tag(delivery.place.partition), "XLEN", log)
+    assert first.attempts == (await inbox.deliveries.load(delivery.id)).attempts
 
 
 async def test_every_part_counts_for_the_rate(store_url: str, tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ end
 if (settle.final or settle.requeue) and redis.call('HDEL', key, 'parked') == 1 then
   redis.call('ZREM', base .. 'parked', settle.key)
   redis.call('LREM', base .. 'w:' .. queue, 1, settle.key)
+  redis.call('ZREM', base .. 'due', settle.key) -- it was due on its own; in a line it is when its turn comes
 end
 if settle.park and changed == 1 then
   -- out of the line, so that nothing waits for it
