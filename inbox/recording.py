@@ -30,6 +30,9 @@ RECORD = Script.load(Path(__file__).parent / "scripts" / "record.lua")
 CARRIERS = (Message, Echo)
 encode = msgspec.json.Encoder().encode
 Received = Message | Notice | Receipt | Echo
+AGAIN = "again"
+"""The field of a replayed entry that names the positions, with blanks between, of what it repeats."""
+
 LAST_TIME = 253_402_214_400_000  # 9999-12-31T00:00:00Z
 
 
@@ -126,14 +129,23 @@ class Recorder:
         self.counts[channel, outcome] += 1
 
     async def shunt(
-        self, channel: str, raw: bytes, error: str, meta: Mapping[str, Any], now: int, *, received: bool = True
+        self,
+        channel: str,
+        raw: bytes,
+        error: str,
+        meta: Mapping[str, Any],
+        now: int,
+        *,
+        received: bool = True,
+        once: str = "",
     ) -> str:
         """Keep durably what could not be parsed; return its id. Raises `StoreError`.
 
-        *received* is False for what was counted when it was recorded, and could not be routed later.
+        *received* is False for what was counted when it was recorded, and could not be routed later. What is shunted
+        with the same *once* takes the place of what was shunted with it before; "" is never the same.
         """
         partition = partition_of(f"shunt\x00{channel}")
-        name = Id("s", partition, new_key())
+        name = Id("s", partition, digest(once) if once else new_key())
         fields = (
             "channel",
             channel,
@@ -155,11 +167,15 @@ class Recorder:
         return str(name)
 
     async def log_again(self, one: Shunted) -> None:
-        """Append an entry that could not be routed to its log once more: its readers try anew. Raises `StoreError`."""
-        partition = int(str(one.meta["log"]).partition(":")[0])
+        """Append an entry that could not be routed to its log once more: its readers try anew. Raises `StoreError`.
+
+        It is appended once, however often this is called, and tells of what it repeats.
+        """
+        home, _, position = str(one.meta["log"]).partition(":")
+        partition = int(home)
         fields = msgspec.json.decode(one.raw, type=dict[str, str])
-        flat = [word for pair in fields.items() for word in pair]
-        await self._store.do(tag(partition), "XADD", key(partition, "log"), "*", *flat)
+        fields[AGAIN] = f"{fields.get(AGAIN, '')} {position}".strip()
+        await self._write(partition, digest(AGAIN, position), tuple(word for pair in fields.items() for word in pair))
         self._wakes.ring((f"p{partition}",))
 
     async def shunted(self, cursor: str, limit: int) -> tuple[list[Shunted], str]:

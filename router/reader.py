@@ -21,8 +21,9 @@ from inbox.conversations import Conflict, Conversation, load
 from inbox.leases import Fenced, Held
 from inbox.log import Entry
 from inbox.merging import Merging
+from inbox.partitions import Id
 from inbox.placing import NOBODY, Decided, Origin, Placer, Spot, parse
-from inbox.recording import Recorder
+from inbox.recording import AGAIN, Recorder
 from inbox.store import Store, StoreError
 from inbox.wakes import Wakes
 from inbox.work import HUB, Actor
@@ -136,18 +137,27 @@ class Router:
                         await self._set_aside(entry, error)
 
     async def _set_aside(self, entry: Entry, error: Exception) -> None:
-        """Shunt an event that fails again and again, so that the customers behind it are served."""
+        """Shunt an event that fails again and again, so that the customers behind it are served.
+
+        Its place in the log names it: a reader that starts anew and fails anew leaves no second one.
+        """
         raw = msgspec.json.encode(entry.fields)
         meta = {"log": f"{entry.partition}:{entry.id}", "stage": "routing"}
         reason = f"{type(error).__name__}: {error}"
-        await self._recorder.shunt(entry.fields.get("ch", ""), raw, reason, meta, self._now(), received=False)
+        channel, at = entry.fields.get("ch", ""), self._now()
+        await self._recorder.shunt(channel, raw, reason, meta, at, received=False, once=meta["log"])
         self.counts["set_aside"] += 1
 
     async def _event(self, held: Held, entry: Entry) -> None:
-        channel = self._channels.get(entry.fields["ch"])
-        kind = channel.kind if channel is not None else ""
-        origin = parse(entry, kind, channel.capabilities if channel is not None else self._fallback(entry))
-        if entry.type == logbook.ECHO and await self._own_echo(origin):
+        entry, placing = await self._repeated(entry)
+        origin = self._origin(entry)
+        if placing is not None:
+            await self._finish(held, origin, placing)
+        else:
+            await self._route(held, origin)
+
+    async def _route(self, held: Held, origin: Origin) -> None:
+        if origin.entry.type == logbook.ECHO and await self._own_echo(origin):
             return
         if self._staffroom is not None and await self._staffroom.take(held, origin):
             return
@@ -155,7 +165,7 @@ class Router:
         heard = await self._leaving.hear(origin) if self._leaving is not None else None
         for _ in range(TRIES):
             spot = await self._placer.locate(origin)
-            if heard is None and self._leaving is not None and entry.type == logbook.MESSAGE:
+            if heard is None and self._leaving is not None and origin.entry.type == logbook.MESSAGE:
                 await self._leaving.follow(origin, spot.address)
             if await self._answered(held, origin, spot):
                 return
@@ -185,6 +195,26 @@ class Router:
             await self._link(origin)
             return
         raise Conflict
+
+    async def _repeated(self, entry: Entry) -> tuple[Entry, Entry | None]:
+        """Return what a replayed entry repeats, and how that was placed; the entry itself if it is to be placed."""
+        for position in entry.fields.get(AGAIN, "").split():
+            placing = await self._placer.verdict(Id("m", entry.partition, position))
+            if placing is not None:
+                return dataclasses.replace(entry, id=position), placing
+        return entry, None
+
+    async def _finish(self, held: Held, origin: Origin, placing: Entry) -> None:
+        """Do what follows the placing of an event that stands where it belongs, and was set aside all the same."""
+        log.info("%s was placed before it was set aside; what followed is done again", origin.message_id)
+        heard = await self._leaving.hear(origin) if self._leaving is not None else None
+        if heard is not None and self._leaving is not None:
+            where = f"c{placing.partition}-{placing.fields['c']}" if placing.type == logbook.PLACED else ""
+            await self._leaving.answer(heard, origin, where)
+        if origin.rest.media:
+            self._wakes.ring((f"f{held.partition}",))
+        if placing.type == logbook.PLACED:
+            await self._link(origin)
 
     async def _link(self, origin: Origin) -> None:
         """Link the customer with whoever has the addresses that their platform or the shop proves to be theirs."""
@@ -217,6 +247,12 @@ class Router:
             await self._survey_answers.give(reading.invitation, reading.given)
             self.counts["survey_answers"] += 1
         return not heard
+
+    def _origin(self, entry: Entry) -> Origin:
+        channel = self._channels.get(entry.fields["ch"])
+        if channel is None:
+            return parse(entry, "", self._fallback(entry))
+        return parse(entry, channel.kind, channel.capabilities)
 
     def _fallback(self, entry: Entry) -> Capabilities:
         """A channel that is no longer configured: its stored messages are still placed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +16,15 @@ from inbox import log as logbook
 from inbox.contacts import Contact
 from inbox.conversations import Conversation
 from inbox.partitions import partition_of
+from inbox.placing import Origin, Placer
 from inbox.timeline import DECISIONS, MESSAGES, items
 from inbox.work import HUB, Actor
 from router.evidence import told
+from router.reader import Router
 from router.rules import Tree
 from tests.backroom import Room, message, room
 
+Patch = pytest.MonkeyPatch
 ADDRESS = "tel:+8613800138000"
 OTHER = "tel:+8613900139000"
 ROUTES = """
@@ -51,6 +55,12 @@ routes:
 async def inbox(store_url: str, tmp_path: Path) -> AsyncIterator[Room]:
     async with room(store_url, tmp_path, routes=ROUTES) as made:
         yield made
+
+
+async def said(inbox: Room, name: str) -> list[str]:
+    """Return what the customer of a conversation said, oldest first, as often as it stands there."""
+    found, _ = await items(inbox.store, (await inbox.load(name)).place, MESSAGES, None, 50)
+    return [item.entry.fields["tx"] for item in reversed(found) if item.entry.type == logbook.MESSAGE]
 
 
 async def decisions(inbox: Room, conversation: Conversation) -> list[str]:
@@ -227,6 +237,74 @@ async def test_a_message_that_was_set_aside_is_placed_later(inbox: Room) -> None
 
     one = await inbox.latest(ADDRESS)
     assert ("complaints", 1) == (one.team, len(await acknowledged(inbox, one)))
+
+
+async def test_what_was_placed_before_it_was_set_aside_stands_there_once(inbox: Room, monkeypatch: Patch) -> None:
+    """Replayed, a message that has its place does not get a second one; what had failed after that is done."""
+    linked: list[str] = []
+
+    async def broken(_: Router, origin: Origin) -> None:
+        raise RuntimeError("a bug")
+
+    async def mended(_: Router, origin: Origin) -> None:
+        linked.append(origin.message_id)
+
+    monkeypatch.setattr(Router, "_link", broken)
+    one = await inbox.write("投诉", ADDRESS)
+    await inbox.write("再说一句", ADDRESS)
+    _, aside = (await inbox.recorder.shunted("", 10))[0]
+    monkeypatch.setattr(Router, "_link", mended)
+    await inbox.recorder.log_again(aside)
+    await inbox.route()
+
+    assert ["投诉", "再说一句"] == await said(inbox, one)
+    assert [f"m{aside.meta['log'].replace(':', '-')}"] == linked
+
+
+async def test_a_replay_that_is_set_aside_in_its_turn_knows_what_it_repeats(inbox: Room, monkeypatch: Patch) -> None:
+    """Set aside, replayed, placed, set aside again and replayed again, a message stands in its conversation once."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    for place, step in ((Placer, "locate"), (Router, "_link"), (Router, "_link")):
+        with monkeypatch.context() as faulty:
+            faulty.setattr(place, step, broken)
+            if step == "locate":
+                await inbox.recorder.record("shop", [message("投诉", ADDRESS, now=1)])
+            await inbox.route()
+        [aside], _ = await inbox.recorder.shunted("", 10)
+        await inbox.recorder.log_again(aside)
+        await inbox.recorder.drop_shunted(aside.id)
+    await inbox.route()
+
+    assert ["投诉"] == await said(inbox, (await inbox.latest(ADDRESS)).id)
+
+
+async def test_a_replay_is_logged_once(inbox: Room) -> None:
+    """Two admins who replay the same event, or one whose answer was lost, have it routed once."""
+    good = inbox.rules
+    inbox.rules = replace(good, tree=cast("Tree", None))
+    await inbox.recorder.record("shop", [message("投诉", ADDRESS, now=1)])
+    await inbox.route()
+    [aside], _ = await inbox.recorder.shunted("", 10)
+    inbox.rules = good
+    await asyncio.gather(*(inbox.recorder.log_again(aside) for _ in range(3)))
+    await inbox.route()
+
+    assert ["投诉"] == await said(inbox, (await inbox.latest(ADDRESS)).id)
+
+
+async def test_what_is_set_aside_twice_is_listed_once(inbox: Room) -> None:
+    """A reader that dies before its position is stored fails anew, and leaves no second one to be replayed."""
+    inbox.rules = replace(inbox.rules, tree=cast("Tree", None))
+    await inbox.recorder.record("shop", [message("投诉", ADDRESS, now=1)])
+    await inbox.route()
+    [first], _ = await inbox.recorder.shunted("", 10)
+    inbox.forget()
+    await inbox.route()
+
+    assert [first.id] == [one.id for one in (await inbox.recorder.shunted("", 10))[0]]
 
 
 async def test_an_echo_of_a_person_becomes_ours(inbox: Room) -> None:
