@@ -209,7 +209,8 @@ class Inbox:
         body = await ask.body(NoteBody)
         if not body.text.strip():
             raise Problem(422, "The note is empty", "give text")
-        message_id = await self.desk.note(ask.part("id"), ask.actor, body.text)
+        once = str(ask.facts.get("key", ""))
+        message_id = await self.desk.note(ask.part("id"), ask.actor, body.text, once=once)
         place = parse_id(message_id, "m")
         entry = (await logbook.fetch(self.store, [(place.partition, place.key)]))[0]
         assert entry is not None  # it was written a moment ago, and the log forgets nothing
@@ -227,7 +228,8 @@ class Inbox:
             raise Problem(422, "There is no such team", f"teams are {', '.join(sorted(settings.teams))}")
         if agent and agent not in settings.agents:
             raise Problem(422, "There is no such agent", f"agents are {', '.join(sorted(settings.agents))}")
-        done = await self.desk.assign(ask.part("id"), ask.actor, team=team, agent=agent, reason=body.reason)
+        name, once = ask.part("id"), str(ask.facts.get("key", ""))
+        done = await self.desk.assign(name, ask.actor, team=team, agent=agent, reason=body.reason, once=once)
         return answer(await self._shape(done))
 
     async def resolve(self, ask: Ask) -> web.Response:

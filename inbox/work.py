@@ -22,6 +22,10 @@ BELL = "z"
 TRIES = 8
 CALM = 0.002  # seconds before the second try, at most; doubled for each further one
 MOST_TAGS = 100
+REMEMBERED = 24 * 3_600_000
+"""Milliseconds for which a change is known by its idempotency key."""
+
+FIRST = "0-1"  # before every position of a log
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -56,12 +60,14 @@ class Desk:
         agent: str | None = None,
         reason: str = "",
         more: Mapping[str, Any] | None = None,
+        once: str = "",
         only: Callable[[Conversation], bool] = lambda _: True,
     ) -> Conversation:
         """Give a conversation to a team, to an agent ("" = to nobody), or both.
 
         *more* goes into the log with it. Nothing happens unless *only* is true of the conversation as it stands in the
-        moment of the change; the conversation that is returned tells.
+        moment of the change; the conversation that is returned tells. What was done with the same *once* within a day
+        is not done again.
 
         Raises, like every method here, `UnknownId`, `NoConversation`, `Conflict` (changed again and
         again meanwhile) or `StoreError`.
@@ -82,7 +88,7 @@ class Desk:
             told = {**values, "from_team": now.team, "from_agent": now.agent, "reason": reason, **(more or {})}
             return {**values, "why": reason, "assigned_at": self._now()}, told
 
-        return await self._change(conversation_id, actor, "assigned", change)
+        return await self._change(conversation_id, actor, "assigned", change, once=once)
 
     async def resolve(self, conversation_id: str, actor: Actor) -> Conversation:
         """Mark a conversation as done."""
@@ -144,11 +150,13 @@ class Desk:
 
         return await self._change(conversation_id, HUB, "", change)
 
-    async def note(self, conversation_id: str, actor: Actor, text: str, *, source: tuple[str, str] = ("", "")) -> str:
+    async def note(
+        self, conversation_id: str, actor: Actor, text: str, *, source: tuple[str, str] = ("", ""), once: str = ""
+    ) -> str:
         """Leave a note that no customer sees; return its message id. Raises `Refusal` if it is empty.
 
         *source* = (address, log position) of the message that it came with: the same one leaves one note, and "" is
-        returned when it was left before.
+        returned when it was left before. The same *once* leaves one note within a day, and returns its id again.
         """
         if not text.strip():
             raise Refusal("a note needs text")
@@ -161,9 +169,10 @@ class Desk:
             writer = f"note:{digest(address)}"
             change.once = (f"c:{place.key}", writer, position, "")
             change.records = [(f"c:{place.key}", [writer, position])]
-        done = await commit(self._store, place.partition, change)
+        done = await self._commit_once(place.partition, change, once)
         self._wakes.ring((f"p{place.partition}",))
-        return f"m{place.partition}-{done.ids[0]}" if done.ids else ""
+        left = done.ids[0] if done.ids else done.answer
+        return f"m{place.partition}-{left}" if left else ""
 
     async def wake_snoozed(self, held: Held) -> int | None:
         """Open conversations whose time has come; return when the next one wakes, if any. Raises `StoreError`."""
@@ -191,7 +200,9 @@ class Desk:
         actor: Actor,
         event: str,
         change: Callable[[Conversation], tuple[dict[str, Any], dict[str, Any]]],
+        *,
         snooze: int | None = None,
+        once: str = "",
     ) -> Conversation:
         for attempt in range(TRIES):
             if attempt:  # its customer writes one message after the other: let some of them pass
@@ -201,7 +212,7 @@ class Desk:
             if not values:
                 return conversation
             try:
-                await self._commit(conversation, actor, event, values, story, snooze=snooze)
+                await self._commit(conversation, actor, event, values, story, snooze=snooze, once=once)
             except Conflict:
                 continue
             return await load(self._store, conversation_id)
@@ -217,6 +228,7 @@ class Desk:
         *,
         snooze: int | None = None,
         awake: bool = False,
+        once: str = "",
     ) -> Committed:
         place: Id = conversation.place
         logged: list[tuple[str, list[Value]]] = []
@@ -228,8 +240,7 @@ class Desk:
                     [*fields, "au", encode(actor), "b", msgspec.json.encode(story).decode()],
                 )
             ]
-        done = await commit(
-            self._store,
+        done = await self._commit_once(
             place.partition,
             Change(
                 id=place.key,
@@ -239,8 +250,19 @@ class Desk:
                 marks=(("snoozed", snooze, place.key),) if snooze is not None else (),
                 unmarks=(("snoozed", place.key),) if awake else (),
             ),
+            once,
         )
         self._wakes.ring((f"p{place.partition}", *((f"{BELL}{place.partition}",) if snooze is not None else ())))
+        return done
+
+    async def _commit_once(self, partition: int, change: Change, once: str) -> Committed:
+        """Apply *change*, which logs one entry, once for *once*; later its position is the answer."""
+        if not once:
+            return await commit(self._store, partition, change)
+        name = f"did:{once}"
+        change.once, change.link = (name, "at", FIRST, "at"), (1, name, "at")
+        done = await commit(self._store, partition, change)
+        await self._store.do(tag(partition), "PEXPIRE", key(partition, name), REMEMBERED)
         return done
 
 

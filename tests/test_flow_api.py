@@ -19,9 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.base import Echo, Media, Message, Notice, Window
+from inbox import work
 from inbox.api import ANYONE, MAX_BODY, MAX_LIMIT, PREFIX, ROLES, Route
-from inbox.conversations import load
-from inbox.partitions import COUNT, partition_of
+from inbox.conversations import commit, load
+from inbox.partitions import COUNT, parse_id, partition_of
+from inbox.store import StoreDown
+from inbox.timeline import MESSAGES, items
 from outbox.deliveries import Author, Reply
 from tests.hubs import TEAMS, TOKEN, Stage, configuration, running, until, write
 
@@ -542,6 +545,29 @@ async def test_a_client_id_makes_a_reply_idempotent(api: Api) -> None:
     assert {202} == {one.status for one in done}
     assert 1 == len({one.body["delivery"]["id"] for one in done}) == len({one.body["message"]["text"] for one in done})
     assert 31 == sum(one.body["duplicate"] for one in done)
+
+
+@pytest.mark.parametrize(("path", "body"), [("notes", {"text": "call back"}), ("assign", {"agent": "lilei"})])
+async def test_what_was_done_unheard_is_not_done_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, str]
+) -> None:
+    """A store that did it and whose answer was lost is 503; asked again with the same key it is done once."""
+
+    async def unheard(*what: Any) -> Any:
+        done = await commit(*what)
+        if what[-1].once:  # what the hub does meanwhile is heard
+            raise StoreDown("no answer")
+        return done
+
+    where, head = f"/conversations/{api.conversation}/{path}", {"Idempotency-Key": "k1"}
+    with monkeypatch.context() as lost:
+        lost.setattr(work, "commit", unheard)
+        problem(await api.call("POST", where, body, headers=head), 503)
+    assert (await api.call("POST", where, body, headers=head)).status in (200, 201)
+
+    found, _ = await items(api.stage.hub.store, parse_id(api.conversation, "c"), MESSAGES, None, 50)
+    authors = [json.loads(one.entry.fields["au"])["kind"] for one in found if "au" in one.entry.fields]
+    assert 1 == authors.count("token")
 
 
 async def test_templates_and_authors(api: Api) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from inbox.partitions import parse_id
+from inbox import log as logbook
+from inbox.partitions import key, parse_id, tag
 from inbox.timeline import MESSAGES, items
-from inbox.work import HUB, MOST_TAGS, Actor, Refusal
+from inbox.work import HUB, MOST_TAGS, REMEMBERED, Actor, Refusal
 from tests.backroom import Room, room
 
 ADDRESS = "tel:+8613800138000"
@@ -66,6 +67,27 @@ async def test_what_is_done_already_leaves_no_trace(inbox: Room, one: str) -> No
     await inbox.desk.tags(one, HUB, add=["a"], remove=["b"])
 
     assert ["resolved", "tagged"] == [name for name, _ in await events(inbox, one)]
+
+
+async def test_what_is_done_with_one_key_is_done_once(inbox: Room, one: str) -> None:
+    """A note and an assignment that are asked for again with their key are there once, whatever came between."""
+    notes = []
+    for _ in range(2):
+        notes.append(await inbox.desk.note(one, HANMEIMEI, "call back", once="k1"))
+        await inbox.desk.assign(one, HANMEIMEI, agent="lilei", once="k2")
+        await inbox.desk.resolve(one, HANMEIMEI)
+        await inbox.write("还有", ADDRESS)
+    await inbox.desk.note(one, HANMEIMEI, "call back", once="k3")
+    await inbox.desk.note(one, HANMEIMEI, "call back")
+
+    found, _ = await items(inbox.store, parse_id(one, "c"), MESSAGES, None, 50)
+    kept = [item.entry for item in reversed(found) if item.entry.type == logbook.NOTE]
+    assert [f"m{kept[0].partition}-{kept[0].id}"] * 2 == notes
+    assert 3 == len(kept)
+    assert 1 == [name for name, _ in await events(inbox, one)].count("assigned")
+    partition = parse_id(one, "c").partition
+    kept_for = await inbox.store.do(tag(partition), "PTTL", key(partition, "did:k1"))
+    assert 0 < kept_for <= REMEMBERED
 
 
 async def test_a_note_is_for_colleagues_only(inbox: Room, one: str) -> None:
