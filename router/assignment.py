@@ -99,17 +99,20 @@ class Assigner:
         by_hub: bool = False,
         calm: bool = False,
         at: int = 0,
+        position: str = "",
     ) -> None:
         """Count a conversation as *agent*'s ("" = nobody's), and give the room that this makes to those who wait.
 
         *left* is a team whose queue it may stand in. *over*: it is resolved, and its wait is forgotten. *by_hub*: it
         goes on at once if the agent has gone offline meanwhile. *calm*: a log that is read again undoes no hand-off
-        of its team that is under way. *at* is when they got it, if that was before now. Raises `StoreError`.
+        of its team that is under way. *at* is when they got it, if that was before now, and *position* where the log of
+        its partition tells so, if that is known. Raises `StoreError`.
         """
         crew = self._roster().crews.get(conversation.team) or Crew(conversation.team, "manual")
         ask = {
             "now": self._now(),
             "since": at or self._now(),
+            "at": position,
             "id": conversation.id,
             "agent": agent,
             "from": left or conversation.team,
@@ -124,12 +127,12 @@ class Assigner:
         if before and before != agent:
             await self.offer(before)
 
-    async def answered(self, conversation_id: str, at: int) -> None:
+    async def answered(self, conversation_id: str, at: int, position: str) -> None:
         """Note that an agent answered at *at*: nobody takes the conversation from them for silence.
 
-        Raises `StoreError`.
+        *position* is where the log tells so: processes whose clocks differ agree about it. Raises `StoreError`.
         """
-        await self._run(ANSWER, conversation_id, at)
+        await self._run(ANSWER, conversation_id, at, position)
 
     async def offer(self, agent: str) -> None:
         """Let the teams of *agent* hand out what waits, the oldest of all of them first. Raises `StoreError`."""
@@ -143,7 +146,7 @@ class Assigner:
         reply: Sequence[str] = await self._store.do(GROUP, "HGETALL", shared_key(GROUP, "handoff"))
         for conversation_id, story in zip(reply[::2], reply[1::2], strict=True):
             team, at, agent, *why = story.split(" ", 3)
-            if self._now() - int(at) > STALE_HANDOFF:
+            if abs(self._now() - int(at)) > STALE_HANDOFF:  # by the clock of a process that may have been ahead
                 await self._hand_over(conversation_id, agent, team, why[0] if why else "")
         await self._drain(self._roster().automatic())
 

@@ -1,6 +1,7 @@
 -- What the scripts of assignment share: who has what, who waits where, and who is there.
 -- of: conversation -> agent · has:<agent> (score: since when) · has:<agent>:<c:channel or k:kind>
--- ask: conversation -> what it needs (msgpack) · wait:<team> and lane:<team>:<needs>, by rank · lanes:<team>: its needs
+-- ask: conversation -> what it needs, and at: the log position that gave it to its agent (msgpack)
+-- wait:<team> and lane:<team>:<needs>, by rank · lanes:<team>: its needs
 -- due: "s <conversation>" the agent is silent, "o <conversation>" overflow, "p <agent>" a presence ends
 -- presence: agent -> what was said (JSON) · last, turn:<team>, share:<team>: whose turn it is · with:<contact>: last agent
 -- handoff: conversation -> "team at agent reason" while the conversation has not been told · given: stream of assignments
@@ -24,6 +25,14 @@ end
 
 local function store(conversation, ask)
   redis.call('HSET', key('ask'), conversation, cmsgpack.pack(ask))
+end
+
+-- Whether a log position is later than another one of the same log.
+local function after(one, other)
+  local ms1, seq1 = string.match(one, '^(%d+)-(%d+)$')
+  local ms2, seq2 = string.match(other, '^(%d+)-(%d+)$')
+  ms1, seq1, ms2, seq2 = tonumber(ms1), tonumber(seq1), tonumber(ms2), tonumber(seq2)
+  return ms1 > ms2 or (ms1 == ms2 and seq1 > seq2)
 end
 
 local function needs(ask)

@@ -331,7 +331,7 @@ class Router:
             return  # read again after a crash: what made it so comes later in the log
         if conversation.agent:
             if "o" in entry.fields or "agent" in changed:
-                await self._assigner.hold(conversation, conversation.agent)
+                await self._assigner.hold(conversation, conversation.agent, position=entry.id)
         elif conversation.team and conversation.status == "open" and ("o" in entry.fields or changed & ASKING):
             if "agent" in changed:  # the decision took it from an agent of its former team
                 await self._assigner.hold(conversation, "", calm=True)
@@ -363,7 +363,8 @@ class Router:
         """Note that a person answered: their conversation is not taken from them for silence."""
         author = msgspec.json.decode(entry.fields["au"], type=Actor)
         if author.kind == "agent":
-            await self._assigner.answered(f"c{held.partition}-{entry.fields['c']}", int(entry.fields["at"]))
+            name, at = f"c{held.partition}-{entry.fields['c']}", int(entry.fields["at"])
+            await self._assigner.answered(name, at, entry.id)
 
     async def _state(self, held: Held, entry: Entry) -> None:
         """Keep the agents' loads in step with what people and rules did to a conversation."""
@@ -376,8 +377,9 @@ class Router:
             await self._assigner.hold(conversation, "", left=waiting_for, over=True)
         elif conversation.agent:
             by_hub = msgspec.json.decode(entry.fields["au"], type=Actor).kind == HUB.kind
+            at = int(entry.fields["at"])
             await self._assigner.hold(
-                conversation, conversation.agent, left=waiting_for, by_hub=by_hub, at=int(entry.fields["at"])
+                conversation, conversation.agent, left=waiting_for, by_hub=by_hub, at=at, position=entry.id
             )
         elif conversation.status == "snoozed":
             await self._assigner.hold(conversation, "", left=waiting_for)

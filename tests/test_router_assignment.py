@@ -428,6 +428,20 @@ async def test_a_hand_over_that_was_half_done_is_finished(team: Team, told: bool
     await team.agree()
 
 
+async def test_a_hand_over_of_a_process_that_was_ahead_is_finished_too(team: Team) -> None:
+    """A dead process whose clock was an hour ahead leaves nobody in between for that hour."""
+    team.crew("manual", a=1)
+    one = await team.room.load(await team.ask())
+    team.crew("least-busy", a=1)
+    store, base = team.room.store, "hl:{agents}:"
+    await store.do("agents", "HSET", f"{base}of", one.id, "a")
+    await store.do("agents", "ZADD", f"{base}has:a", 1, one.id)
+    await store.do("agents", "HSET", f"{base}handoff", one.id, f"{TEAM} {team.room.clock() + 3_600_000} a")
+    await team.room.assigner.mend()
+
+    assert "a" == await team.owner(one.id)
+
+
 @pytest.mark.parametrize("meanwhile", ["resolved", "resolved by another", "taken", "moved", "gone"])
 async def test_a_hand_over_that_makes_no_sense_any_more_is_undone(team: Team, meanwhile: str) -> None:
     """Who was resolved, taken or moved while waiting is not handed over, and the room is given back."""

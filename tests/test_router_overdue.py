@@ -63,6 +63,37 @@ async def test_who_has_answered_keeps_it_however_late_that_is_read(team: Team) -
     assert "b" == await team.owner(one)
 
 
+async def test_an_answer_counts_whichever_process_took_it(team: Team) -> None:
+    """Who answers through a process whose clock is behind, or was put back meanwhile, is not silent."""
+    team.crews(SILENT)
+    one = await team.ask()
+    team.room.clock.offset -= 10_000
+    await team.room.reply(one, "您好")
+    team.room.clock.offset += 10_000
+    await team.room.route()
+    await team.room.write("在吗", (await team.room.load(one)).address)
+    await team.room.pass_time(601)
+
+    assert "a" == await team.owner(one)
+
+
+async def test_an_answer_from_before_somebody_got_it_is_not_theirs(team: Team) -> None:
+    """Read again after a crash, what a colleague answered before does not count, though their clock was ahead."""
+    team.crews(SILENT)
+    one = await team.ask()
+    team.room.clock.offset += 10_000
+    await team.room.reply(one, "您好")
+    team.room.clock.offset -= 10_000
+    await team.room.route()
+    await team.room.desk.assign(one, Actor("agent", "b", "b"), agent="b")
+    await team.room.write("在吗", (await team.room.load(one)).address)
+    team.room.forget()
+    await team.room.route()
+    await team.room.pass_time(601)
+
+    assert "silent" in await why(team, one)
+
+
 KEPT = ["answered", "answered and asked again", "snoozed", "resolved", "taken by hand"]
 
 
