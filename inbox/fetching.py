@@ -1,7 +1,8 @@
 """Download the files that platforms hand over as references, and try again until the platform gives them up.
 
 A message is on the timeline before its files are: a platform that is slow with media neither delays
-nor loses the words. A file that cannot be had is shown as such, with the reason.
+nor loses the words. A file that cannot be had is shown as such, with the reason. A file of somebody who was erased
+meanwhile is nobody's any more.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from inbox import log as logbook
 from inbox.attachments import Attachments, TooLarge
 from inbox.channels import Channels
 from inbox.leases import Held
+from inbox.log import ERASED, Entry
 from inbox.partitions import key, tag
 from inbox.recording import Rest
 from inbox.store import Store, StoreError
@@ -60,19 +62,26 @@ class Fetching:
         """Fetch what is due; return when the next one is. Raises `StoreError`."""
         name, slot = key(held.partition, DUE), tag(held.partition)
         for job in await self._store.do(slot, "ZRANGEBYSCORE", name, "-inf", self._now(), "LIMIT", 0, SCAN):
-            await self._one(held.partition, job)
+            try:
+                await self._one(held.partition, job)
+            except StoreError:
+                raise
+            except Exception:
+                # Whatever is wrong with this one, those behind it are not to wait for it.
+                log.exception("file %s of partition %s could not be looked at", job, held.partition)
+                await self._store.do(slot, "ZADD", name, "XX", self._now() + WAITS[-1], job)
         later = await self._store.do(slot, "ZRANGE", name, 0, 0, "WITHSCORES")
         return int(float(later[1])) if later else None
 
     async def _one(self, partition: int, job: str) -> None:
         position, _, index = job.rpartition(":")
         entry = (await logbook.fetch(self._store, [(partition, position)]))[0]
-        if entry is None:
-            await self._done(partition, job, Fetched(error="the message is gone"))
+        media = wanted(entry, int(index)) if entry is not None else None
+        if entry is None or media is None:
+            await self._store.do(tag(partition), "ZREM", key(partition, DUE), job)
             return
         known = await self._store.do(tag(partition), "HGET", key(partition, f"f:{position}"), index)
         tries = msgspec.json.decode(known, type=Fetched).tries if known else 0
-        media = msgspec.json.decode(entry.fields["b"], type=Rest).media[int(index)]
         retryable = False
         try:
             result = await self.fetch(entry.fields["ch"], media)
@@ -118,3 +127,12 @@ class Fetching:
             return  # somebody else's same file was erased meanwhile: it is due still
         await self._store.do(tag(partition), "ZREM", key(partition, DUE), job)
         self._wakes.ring((f"p{partition}",))
+
+
+def wanted(entry: Entry, index: int) -> Media | None:
+    """Return the file at a place of a message, None if that is not there any more: whoever wrote it was erased."""
+    body = entry.fields.get("b")
+    if not body or entry.fields.get("ty") == ERASED:
+        return None
+    media = msgspec.json.decode(body, type=Rest).media
+    return media[index] if index < len(media) else None

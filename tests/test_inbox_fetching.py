@@ -9,11 +9,14 @@ from typing import cast
 import pytest
 
 from connectors.base import Connector, Media, Rejected, SendError, Throttled, Unreachable
-from inbox import shapes
+from inbox import log as logbook
+from inbox import rewriting, shapes
 from inbox.attachments import Attachments
 from inbox.channels import Channel
-from inbox.fetching import WAITS, Fetching, pending
+from inbox.fetching import DUE, WAITS, Fetching, pending
+from inbox.partitions import key, tag
 from inbox.timeline import MESSAGES, items
+from outbox.blanking import blanked
 from tests.backroom import Platform, Room, room
 
 ADDRESS = "tel:+8613800138000"
@@ -148,6 +151,46 @@ async def test_one_bad_file_does_not_stop_the_others(inbox: Room, fetching: Fetc
     await fetching.turn(inbox.held(ADDRESS))
 
     assert ["failed", "pending", "ready", "ready"] == sorted(str(file["state"]) for file in await shown(inbox, one))
+
+
+async def jobs(inbox: Room) -> list[str]:
+    """Return what is still to be fetched in the partition of the customer."""
+    here = inbox.held(ADDRESS).partition
+    return list(await inbox.store.do(tag(here), "ZRANGE", key(here, DUE), 0, -1))
+
+
+async def test_the_file_of_somebody_who_was_erased_is_not_asked_for(
+    inbox: Room, fetching: Fetching, library: Library
+) -> None:
+    """What is left of their message names no file: nobody looks for it, and the files behind it come as ever."""
+    await inbox.write("see", ADDRESS, media=(PICTURE,))
+    here = inbox.held(ADDRESS).partition
+    [job] = await jobs(inbox)
+    [entry] = await logbook.fetch(inbox.store, [(here, job.rpartition(":")[0])])
+    assert entry is not None
+    await rewriting.rewrite(inbox.store, here, {entry.id: blanked(entry, "erased:1")})
+    one = await inbox.write("and this", ADDRESS, media=(Media("image/png", "b.png", ref="media-2"),))
+
+    assert None is await fetching.turn(inbox.held(ADDRESS))
+    assert ["media-2"] == library.asked
+    assert ["ready"] == [file["state"] for file in await shown(inbox, one)]
+    assert [] == await jobs(inbox)
+
+
+@pytest.mark.parametrize("number", ["9", "x"])
+async def test_a_file_that_nobody_can_make_sense_of_holds_up_no_other(
+    inbox: Room, fetching: Fetching, number: str
+) -> None:
+    """Whatever is wrong with the first file that is due, those behind it are fetched in the same turn."""
+    one = await inbox.write("see", ADDRESS, media=(PICTURE,))
+    here = inbox.held(ADDRESS).partition
+    [job] = await jobs(inbox)
+    wrong = f"{job.rpartition(':')[0]}:{number}"
+    await inbox.store.do(tag(here), "ZADD", key(here, DUE), 1, wrong)
+
+    due = await fetching.turn(inbox.held(ADDRESS))
+    assert due is None or due > inbox.clock()
+    assert ["ready"] == [file["state"] for file in await shown(inbox, one)]
 
 
 async def test_a_channel_that_is_down_keeps_its_files(inbox: Room, fetching: Fetching) -> None:
