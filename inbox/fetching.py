@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
 from connectors.base import Media, SendError, Unreachable
 from inbox import log as logbook
+from inbox import rewriting
 from inbox.attachments import Attachments, TooLarge
 from inbox.channels import Channels
 from inbox.leases import Held
 from inbox.log import ERASED, Entry
 from inbox.partitions import key, tag
 from inbox.recording import Rest
-from inbox.store import Store, StoreError
+from inbox.store import Script, Store, StoreError
 from inbox.wakes import Wakes
 
 log = logging.getLogger(__name__)
 
+FETCHED = Script.load(Path(__file__).parent / "scripts" / "fetched.lua")
 DUE = "fetch"
 WAITS = (5_000, 30_000, 120_000, 600_000, 3_600_000, 3 * 3_600_000)
 SCAN = 20
@@ -96,8 +99,8 @@ class Fetching:
             log.exception("a file of channel %s could not be fetched", entry.fields["ch"])
             result, retryable = Fetched(error=f"the hub failed ({type(error).__name__})"), True
         if retryable and tries < len(WAITS):
-            await self._note(partition, job, msgspec.structs.replace(result, tries=tries + 1))
-            await self._store.do(tag(partition), "ZADD", key(partition, DUE), self._now() + WAITS[tries], job)
+            again = msgspec.structs.replace(result, tries=tries + 1)
+            await self._note(partition, job, again, self._now() + WAITS[tries])
             return
         await self._done(partition, job, result)
 
@@ -114,19 +117,31 @@ class Fetching:
         sha = await self._attachments.save(got.data)
         return Fetched(sha, len(got.data), got.type or media.type, got.name or media.name)
 
-    async def _note(self, partition: int, job: str, result: Fetched) -> None:
+    async def _note(self, partition: int, job: str, result: Fetched, again: int | None = None) -> bool:
+        """Write down what became of a file; False if nobody wants it any more. *again*: when it is tried next."""
         position, _, index = job.rpartition(":")
-        value = msgspec.json.encode(result)
-        await self._store.do(tag(partition), "HSET", key(partition, f"f:{position}"), index, value)
+        keys = [key(partition, DUE), key(partition, f"f:{position}")]
+        arguments = (job, index, msgspec.json.encode(result), "" if again is None else again)
+        return bool(await self._store.run(FETCHED, tag(partition), keys, arguments))
 
     async def _done(self, partition: int, job: str, result: Fetched) -> None:
         if result.error:
             log.warning("a file could not be fetched: %s", result.error)
-        await self._note(partition, job, result)
+        if not await self._note(partition, job, result):
+            await self._drop(result.sha)
+            return
         if result.sha and not await self._attachments.renew(result.sha):
             return  # somebody else's same file was erased meanwhile: it is due still
         await self._store.do(tag(partition), "ZREM", key(partition, DUE), job)
         self._wakes.ring((f"p{partition}",))
+
+    async def _drop(self, sha: str) -> None:
+        """Remove a file that came after its message was erased, unless somebody else's message needs it."""
+        if not sha:
+            return
+        kept = await self._attachments.kept_at(sha)
+        if sha not in await rewriting.mentioned(self._store, (sha,)):
+            await self._attachments.remove(sha, kept)
 
 
 def wanted(entry: Entry, index: int) -> Media | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,15 +18,18 @@ import msgspec
 
 from connectors.base import Forgetful, Media
 from inbox import contacts, rewriting
+from inbox import log as logbook
 from inbox.attachments import Attachments
 from inbox.channels import Channels
 from inbox.contacts import INTO, LIST, NoContact
 from inbox.conversations import Change, Conflict, commit
+from inbox.fetching import DUE as DUE_FILES
+from inbox.fetching import Fetched, pending
 from inbox.leases import Held
-from inbox.log import ERASED
+from inbox.log import ERASED, Entry
 from inbox.merging import BUSY, ERASING
 from inbox.partitions import key, new_key, parse_id, partition_of, shared_key, tag
-from inbox.recording import Recorder
+from inbox.recording import Recorder, Rest
 from inbox.search import forget
 from inbox.store import Refused, Store
 from inbox.work import Actor, Desk
@@ -46,7 +49,8 @@ log = logging.getLogger(__name__)
 DUE = "kgone"
 BELL = "kg"
 FILES = "files"
-"""The field of a contact that is being erased: the hashes of its files."""
+JOBS = "fetches"
+"""Fields of a contact that is being erased: the hashes of its files, and where files stand that may come still."""
 
 PATIENCE = 60_000
 """Milliseconds after which somebody else goes on with what nobody has finished."""
@@ -161,15 +165,18 @@ class Eraser:
             await self._withdraw(found, order)
             await self._lists(found)
             await self._surveys(found, stand_in)
-            files = await self._noted(found)
-            if files is None:
+            noted = await self._noted(found)
+            if noted is None:
                 continue
+            files, jobs = noted
             for partition in found.partitions:
                 mine = {one.id: blanked(one, stand_in) for one in found.entries if one.partition == partition}
                 await rewriting.rewrite(self._store, partition, mine)
+            files |= await self._unfetched(jobs)
             await self._conversations(found, stand_in, order)
             if not await self._files(files):
                 continue
+            await self._unnamed(jobs)
             await forget(self._store, [one.id for one in found.conversations], self._now())
             if await self._person(found, order):
                 await self._compact(found)
@@ -244,20 +251,42 @@ class Eraser:
             if marks:
                 await self._store.do(slot, "HDEL", name, *marks)
 
-    async def _noted(self, found: Belongings) -> set[str] | None:
-        """Return the person's files; they are noted, as the log that names them will not do so any more.
+    async def _noted(self, found: Belongings) -> tuple[set[str], set[str]] | None:
+        """Return the person's files, and the jobs for those that may come still.
 
-        None if somebody has changed the contact since it was looked through.
+        Both are noted, as the log that names them will not do so any more. None if somebody has changed the contact
+        since it was looked through.
         """
-        own = {sha for sha, _, _ in found.files.values()} | set(found.contacts[found.root].get(FILES, "").split())
-        if own:
-            expect = {"v": found.contacts[found.root].get("v", "")}
-            if not await contacts.write(self._store, found.root, expect, {FILES: " ".join(sorted(own))}):
+        root = found.contacts[found.root]
+        files = {sha for sha, _, _ in found.files.values()} | set(root.get(FILES, "").split())
+        jobs = {one for entry in found.entries for one in fetches(entry)} | set(root.get(JOBS, "").split())
+        values = {FILES: " ".join(sorted(files)), JOBS: " ".join(sorted(jobs))}
+        values = {name: value for name, value in values.items() if value != root.get(name, "")}
+        if values:
+            if not await contacts.write(self._store, found.root, {"v": root.get("v", "")}, values):
                 return None
             found.contacts[found.root] = await contacts.own(self._store, found.root)
         for partition, position, _ in found.files:
             await self._store.do(tag(partition), "DEL", key(partition, f"f:{position}"))
-        return own
+        return files, jobs
+
+    async def _unfetched(self, jobs: Collection[str]) -> set[str]:
+        """Let nobody fetch the files of *jobs* any more, and return those that were fetched until now.
+
+        The log does not name them any more: nobody begins anew. Who has begun finds that the job is gone.
+        """
+        found = set[str]()
+        for partition, position, index in map(parted, jobs):
+            await self._store.do(tag(partition), "ZREM", key(partition, DUE_FILES), f"{position}:{index}")
+            known = await self._store.do(tag(partition), "HGET", key(partition, f"f:{position}"), index)
+            if known:
+                found.add(msgspec.json.decode(known, type=Fetched).sha)
+        return found - {""}
+
+    async def _unnamed(self, jobs: Collection[str]) -> None:
+        """Forget what became of the files of *jobs*, now that they are gone."""
+        for partition, position, _ in map(parted, jobs):
+            await self._store.do(tag(partition), "DEL", key(partition, f"f:{position}"))
 
     async def _files(self, own: set[str]) -> bool:
         """Remove the files that nobody else's message needs; False if somebody has just kept one of them anew."""
@@ -343,6 +372,21 @@ def opted_out(record: dict[str, str]) -> list[str]:
                 bare = Word(word.state, word.at, word.how, channel=word.channel, lane=word.lane)
                 kept += [name, msgspec.json.encode(bare).decode()]
     return kept
+
+
+def fetches(entry: Entry) -> list[str]:
+    """Return the jobs for the files of a message that the platform has given as references."""
+    body = entry.fields.get("b", "")
+    if entry.type not in logbook.INBOUND or '"media"' not in body:
+        return []
+    media = msgspec.json.decode(body, type=Rest).media
+    return [f"{entry.partition}:{entry.id}:{index}" for index, one in enumerate(media) if pending(one)]
+
+
+def parted(job: str) -> tuple[int, str, str]:
+    """Return partition, position and place of what `fetches` has named."""
+    partition, position, index = job.split(":")
+    return int(partition), position, index
 
 
 def without(text: str, found: Belongings) -> str:

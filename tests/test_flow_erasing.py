@@ -18,6 +18,7 @@ import pytest
 from connectors.base import Media, Message, Notice
 from inbox import log as logbook
 from inbox import rewriting
+from inbox.fetching import Fetching
 from inbox.leases import Held
 from inbox.partitions import COUNT, key, parse_id, tag
 from inbox.store import Store
@@ -292,3 +293,82 @@ async def test_a_file_that_was_kept_before_and_is_told_of_later_stays(
     await other
 
     assert FILE == await stage.hub.attachments.read(hashlib.sha256(FILE).hexdigest())
+
+
+class Slow:
+    """A platform that takes its time with a file; what the hub does with that is *over* some time later."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.asked, self.ready, self.over = name, asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def fetch(self, _: Media) -> Media:
+        """Give the file once it is *ready*."""
+        self.asked.set()
+        await self.ready.wait()
+        return Media("image/png", self.name, data=FILE)
+
+
+REFERENCE = Media("image/png", ref="media-1")
+
+
+async def asked(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> tuple[Slow, str]:
+    """Let somebody send a file that their platform is being asked for; return the platform and the contact."""
+    slow = Slow("王芳芳.png")
+    connector = stage.hub.channels.by_name["site-chat"].connector
+    monkeypatch.setattr(connector, "fetch", slow.fetch, raising=False)
+    done = Fetching._done
+
+    async def heard(self: Fetching, *parts: Any) -> None:
+        await done(self, *parts)
+        slow.over.set()
+
+    monkeypatch.setattr(Fetching, "_done", heard)
+    one = await said(stage, 1, "visitor:wangfang", "我的身份证号", media=(REFERENCE,))
+    await asyncio.wait_for(slow.asked.wait(), 30)
+    return slow, one["contact"]["id"]
+
+
+async def test_a_file_that_comes_after_its_sender_was_erased_goes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was on its way while they were erased: neither it nor its name is kept, and nobody asks for it again."""
+    slow, contact = await asked(stage, monkeypatch)
+    await stage.api("POST", f"/contacts/{contact}/erase", {"reason": "asked"})
+    here = parse_id(contact, "k").partition
+    assert [] == await stage.hub.store.do(tag(here), "ZRANGE", key(here, "fetch"), 0, -1)
+    slow.ready.set()
+    await asyncio.wait_for(slow.over.wait(), 30)
+
+    after = await everything(stage.hub.store, stage.hub.attachments.root)
+    assert [secret for secret in (*SECRETS, FILE.decode()) if secret in after] == []
+
+
+async def test_a_file_that_comes_late_and_is_somebody_elses_too_stays(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bytes are in a message of somebody who was not erased: they keep them."""
+    slow, contact = await asked(stage, monkeypatch)
+    await said(stage, 2, "visitor:other", "别人的话", media=(Media("image/png", "logo.png", data=FILE),))
+    await stage.api("POST", f"/contacts/{contact}/erase", {"reason": "asked"})
+    slow.ready.set()
+    await asyncio.wait_for(slow.over.wait(), 30)
+
+    assert FILE == await stage.hub.attachments.read(hashlib.sha256(FILE).hexdigest())
+
+
+async def test_a_file_that_comes_while_its_sender_is_erased_goes(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes after the person's files were noted and before the log is blanked: it goes with the others."""
+    slow, contact = await asked(stage, monkeypatch)
+    rewrite = rewriting.rewrite
+
+    async def meanwhile(*parts: Any) -> None:
+        monkeypatch.setattr(rewriting, "rewrite", rewrite)
+        slow.ready.set()
+        await asyncio.wait_for(slow.over.wait(), 30)
+        await rewrite(*parts)
+
+    monkeypatch.setattr(rewriting, "rewrite", meanwhile)
+    await stage.api("POST", f"/contacts/{contact}/erase", {"reason": "asked"})
+
+    after = await everything(stage.hub.store, stage.hub.attachments.root)
+    assert [secret for secret in (*SECRETS, FILE.decode()) if secret in after] == []
