@@ -22,6 +22,9 @@ from outbox.deliveries import Deliveries, Delivery
 from outbox.invitations import MOST_DUPLICATES, Invitations
 from outbox.responses import Invitation, Response
 
+HAD = "had"
+"""The field of a contact that is being erased: its conversations, which do not name its addresses any more."""
+
 SCAN = 2_000
 CHUNK = 500
 
@@ -97,7 +100,8 @@ class Searching:
             name = key(partition, f"a:{address}")
             found.records[address] = pairs(await self._store.do(tag(partition), "HGETALL", name))
         had = await past.had(self._store, {"addresses": "\n".join(addresses)})
-        loaded = await load_many(self._store, [one.place for one in had])
+        noted = [parse_id(one, "c") for one in fields.get(HAD, "").split()]
+        loaded = await load_many(self._store, list(dict.fromkeys([*(one.place for one in had), *noted])))
         found.conversations = [one for one in loaded if one is not None]
         for partition in found.partitions:
             await self._entries(found, partition)

@@ -34,7 +34,7 @@ from inbox.search import forget
 from inbox.store import Refused, Store
 from inbox.work import Actor, Desk
 from outbox.audience import address_of
-from outbox.belongings import Belongings, Searching
+from outbox.belongings import HAD, Belongings, Searching
 from outbox.blanking import blanked
 from outbox.campaigns import Row
 from outbox.consent import PREFIX, Word
@@ -254,13 +254,15 @@ class Eraser:
     async def _noted(self, found: Belongings) -> tuple[set[str], set[str]] | None:
         """Return the person's files, and the jobs for those that may come still.
 
-        Both are noted, as the log that names them will not do so any more. None if somebody has changed the contact
-        since it was looked through.
+        Both are noted, as the log that names them will not do so any more, and so are the conversations, which an
+        address leads to only as long as it stands in them. None if somebody has changed the contact since it was
+        looked through.
         """
         root = found.contacts[found.root]
         files = {sha for sha, _, _ in found.files.values()} | set(root.get(FILES, "").split())
         jobs = {one for entry in found.entries for one in fetches(entry)} | set(root.get(JOBS, "").split())
-        values = {FILES: " ".join(sorted(files)), JOBS: " ".join(sorted(jobs))}
+        conversations = sorted(one.id for one in found.conversations)
+        values = {FILES: " ".join(sorted(files)), JOBS: " ".join(sorted(jobs)), HAD: " ".join(conversations)}
         values = {name: value for name, value in values.items() if value != root.get(name, "")}
         if values:
             if not await contacts.write(self._store, found.root, {"v": root.get("v", "")}, values):

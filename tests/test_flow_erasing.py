@@ -21,6 +21,7 @@ from inbox import rewriting
 from inbox.fetching import Fetching
 from inbox.leases import Held
 from inbox.partitions import COUNT, key, parse_id, tag
+from inbox.search import forget
 from inbox.store import Store
 from inbox.work import Actor
 from outbox.belongings import Searching
@@ -251,6 +252,62 @@ async def test_who_writes_while_they_are_erased_is_erased_with_it(
 
     after = await everything(stage.hub.store, stage.hub.attachments.root)
     assert [secret for secret in SECRETS if secret in after] == []
+
+
+async def add(stage: Stage, number: int, text: str, conversation: str) -> None:
+    """Let the person write on in a conversation that does not name their address any more."""
+    event = Message(f"x{number}", "visitor:wangfang", 1_795_000_000_000 + number, text, name="王芳芳")
+    await stage.hub.recorder.record("site-chat", [event])
+
+    async def there() -> bool:
+        return any(one["text"] == text for one in await stage.messages(conversation))
+
+    await until(there)
+
+
+async def test_who_writes_after_their_conversations_were_blanked_is_erased_with_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The conversation that they opened again has no name and no words once more, and nobody waits in it."""
+    one = await said(stage, 1, "visitor:wangfang", "我的身份证号", name="王芳芳")
+
+    async def meanwhile(*parts: Any) -> None:
+        monkeypatch.setattr("outbox.erasing.forget", forget)
+        await add(stage, 2, "亲爱的，再见", one["id"])
+        await forget(*parts)
+
+    monkeypatch.setattr("outbox.erasing.forget", meanwhile)
+    done = await stage.api("POST", f"/contacts/{one['contact']['id']}/erase", {"reason": "asked"})
+
+    assert ("erased", 1) == (done["state"], done["goes"]["conversations"])
+    after = await everything(stage.hub.store, stage.hub.attachments.root)
+    assert [secret for secret in SECRETS if secret in after] == []
+    assert ["resolved"] == [each["status"] for each in await stage.conversations()]
+
+
+async def test_who_writes_after_an_erasure_died_is_erased_with_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process died once the conversations were blanked: who goes on finds what was written in them since."""
+    hub = stage.hub
+    one = await said(stage, 1, "visitor:wangfang", "我的身份证号", name="王芳芳")
+
+    async def dies(*_: Any) -> None:
+        raise Died
+
+    searching = Searching(hub.store, hub.merging, hub.deliveries, hub.means.invitations, hub.campaigns)
+    parts = (searching, hub.deliveries, hub.desk, hub.recorder, hub.attachments, hub.channels, hub.forgotten)
+    monkeypatch.setattr("outbox.erasing.forget", dies)
+    with pytest.raises(Died):
+        await Eraser(hub.store, *parts, hub.now).erase(one["contact"]["id"], LEI, "asked by mail")
+    monkeypatch.setattr("outbox.erasing.forget", forget)
+    await add(stage, 2, "亲爱的，再见", one["id"])
+    held = Held(parse_id(one["contact"]["id"], "k").partition, "1")
+    await Eraser(hub.store, *parts, lambda: hub.now() + 120_000).turn(held)
+
+    after = await everything(hub.store, hub.attachments.root)
+    assert [secret for secret in SECRETS if secret in after] == []
+    assert ["resolved"] == [each["status"] for each in await stage.conversations()]
 
 
 async def test_a_file_that_comes_again_while_it_is_erased_stays(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
