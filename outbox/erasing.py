@@ -12,6 +12,7 @@ import io
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -31,7 +32,7 @@ from inbox.merging import BUSY, ERASING
 from inbox.partitions import key, new_key, parse_id, partition_of, shared_key, tag
 from inbox.recording import Recorder, Rest
 from inbox.search import forget
-from inbox.store import Refused, Store
+from inbox.store import Refused, Script, Store
 from inbox.work import Actor, Desk
 from outbox.audience import address_of
 from outbox.belongings import HAD, Belongings, Searching
@@ -46,6 +47,7 @@ from outbox.responses import SUPPRESSED
 
 log = logging.getLogger(__name__)
 
+ERASE = Script.load(Path(__file__).parent / "scripts" / "erase.lua")
 DUE = "kgone"
 BELL = "kg"
 FILES = "files"
@@ -307,19 +309,16 @@ class Eraser:
 
     async def _person(self, found: Belongings, order: Order) -> bool:
         """Remove addresses and contacts; False if somebody has changed the contact meanwhile."""
-        for address, record in found.records.items():
-            partition = partition_of(address)
-            placed = await self._store.do(tag(partition), "HGET", key(partition, f"a:{address}"), "placed")
-            if (placed or "") != record.get("placed", ""):
-                return False  # they have written meanwhile: that goes, too
         for channel in self._channels:
             connector: object = channel.connector
             for address in found.records:
                 if isinstance(connector, Forgetful):
                     await connector.forget(address)
-        for address in found.records:
+        for address, record in found.records.items():
             partition = partition_of(address)
-            await self._store.do(tag(partition), "DEL", key(partition, f"a:{address}"))
+            keys = [key(partition, f"a:{address}")]
+            if not await self._store.run(ERASE, tag(partition), keys, (record.get("placed", ""),)):
+                return False  # they have written meanwhile: that goes, too
         for name in found.contacts:
             if name != found.root:
                 await contacts.write(self._store, name, {}, unmark=(LIST,), drop=True)

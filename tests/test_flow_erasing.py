@@ -310,6 +310,27 @@ async def test_who_writes_after_an_erasure_died_is_erased_with_it(
     assert ["resolved"] == [each["status"] for each in await stage.conversations()]
 
 
+async def test_who_writes_while_connectors_forget_them_is_erased_with_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes in when all else is gone does not stay behind in a conversation of nobody."""
+    contact = (await said(stage, 1, "visitor:wangfang", "我的身份证号", name="王芳芳"))["contact"]["id"]
+    connector = stage.hub.channels.by_name["site-chat"].connector
+    forget = connector.forget  # type: ignore[union-attr]  # the web chat has one
+
+    async def meanwhile(address: str) -> None:
+        monkeypatch.setattr(connector, "forget", forget)
+        await said(stage, 2, "visitor:wangfang", "亲爱的，再见", name="王芳芳")
+        await forget(address)
+
+    monkeypatch.setattr(connector, "forget", meanwhile)
+    await stage.api("POST", f"/contacts/{contact}/erase", {"reason": "asked"})
+
+    after = await everything(stage.hub.store, stage.hub.attachments.root)
+    assert [secret for secret in SECRETS if secret in after] == []
+    assert ["resolved"] == [one["status"] for one in await stage.conversations()]
+
+
 async def test_a_file_that_comes_again_while_it_is_erased_stays(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else sends the same bytes after it was seen that nobody needs them: their message keeps its file."""
     media = Media("image/png", "logo.png", data=FILE)
