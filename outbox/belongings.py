@@ -10,10 +10,11 @@ import msgspec
 from connectors.base import Media
 from inbox import contacts, past, rewriting
 from inbox import log as logbook
+from inbox.contacts import NoContact
 from inbox.conversations import Conversation, load_many, pairs
 from inbox.fetching import Fetched
 from inbox.log import Entry
-from inbox.merging import Merging
+from inbox.merging import ERASING, Merging
 from inbox.partitions import Id, key, parse_id, partition_of, tag
 from inbox.shapes import attachment_source
 from inbox.store import Store
@@ -99,6 +100,8 @@ class Searching:
             partition = partition_of(address)
             name = key(partition, f"a:{address}")
             found.records[address] = pairs(await self._store.do(tag(partition), "HGETALL", name))
+        if ERASING in fields:
+            await self._newcomers(found)
         had = await past.had(self._store, {"addresses": "\n".join(addresses)})
         noted = [parse_id(one, "c") for one in fields.get(HAD, "").split()]
         loaded = await load_many(self._store, list(dict.fromkeys([*(one.place for one in had), *noted])))
@@ -108,6 +111,19 @@ class Searching:
             await self._surveys(found, partition)
         await self._lists(found)
         return found
+
+    async def _newcomers(self, found: Belongings) -> None:
+        """Add the contacts that arose because the person wrote on after the record of an address was erased."""
+        for record in found.records.values():
+            owner = record.get("contact", "")
+            if not owner or owner in found.contacts:
+                continue
+            try:
+                fields = await contacts.own(self._store, owner)
+            except NoContact:
+                continue
+            if contacts.INTO not in fields and set(contacts.addresses_of(fields)) <= set(found.records):
+                found.contacts[owner] = fields
 
     async def _entries(self, found: Belongings, partition: int) -> None:
         """Read a whole log for what concerns the person."""

@@ -331,6 +331,31 @@ async def test_who_writes_while_connectors_forget_them_is_erased_with_it(
     assert ["resolved"] == [one["status"] for one in await stage.conversations()]
 
 
+async def test_who_writes_before_an_erasure_is_over_leaves_no_other_contact(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process died when the address was gone and the contact was not: the new one that the address got goes too."""
+    hub = stage.hub
+    contact = (await said(stage, 1, "visitor:wangfang", "我的身份证号", name="王芳芳"))["contact"]["id"]
+
+    def dies(*_: Any) -> None:
+        raise Died
+
+    searching = Searching(hub.store, hub.merging, hub.deliveries, hub.means.invitations, hub.campaigns)
+    parts = (searching, hub.deliveries, hub.desk, hub.recorder, hub.attachments, hub.channels, hub.forgotten)
+    with monkeypatch.context() as patch:
+        patch.setattr("inbox.contacts.told", dies)
+        with pytest.raises(Died):
+            await Eraser(hub.store, *parts, hub.now).erase(contact, LEI, "asked by mail")
+    second = (await said(stage, 2, "visitor:wangfang", "亲爱的，再见", name="王芳芳"))["contact"]["id"]
+    assert second != contact
+    await Eraser(hub.store, *parts, lambda: hub.now() + 120_000).turn(Held(parse_id(contact, "k").partition, "1"))
+
+    after = await everything(hub.store, hub.attachments.root)
+    assert [secret for secret in SECRETS if secret in after] == []
+    await stage.api("GET", f"/contacts/{second}", status=404)
+
+
 async def test_a_file_that_comes_again_while_it_is_erased_stays(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody else sends the same bytes after it was seen that nobody needs them: their message keeps its file."""
     media = Media("image/png", "logo.png", data=FILE)
