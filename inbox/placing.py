@@ -68,6 +68,13 @@ class Spot:
     def new(self) -> bool:
         return self.conversation is None
 
+    def newest(self, channel: str) -> str:
+        """Return which conversation of the address on *channel* was opened last, "" if none was.
+
+        The latest message (`conv:`) may stand in an earlier one; from the newest all others are found by `before`.
+        """
+        return self.address.get(f"opened:{channel}") or self.address.get(f"conv:{channel}", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -238,14 +245,16 @@ class Placer:
                 "kind": origin.kind,
                 "address": origin.address,
                 "contact": contact,
-                "before": spot.address.get(f"conv:{origin.channel}", ""),
+                "before": spot.newest(origin.channel),
                 "opened_at": entry.ms,
                 "subject": origin.rest.subject[:SUBJECT_LIMIT],
                 **change.set,
             }
-        change.records = [
-            (f"a:{origin.address}", [*self._record(origin, spot, contact), f"conv:{origin.channel}", str(place)])
-        ]
+        learnt = [*self._record(origin, spot, contact), f"conv:{origin.channel}", str(place)]
+        newest = str(place) if spot.new else spot.newest(origin.channel)
+        if newest:
+            learnt += (f"opened:{origin.channel}", newest)
+        change.records = [(f"a:{origin.address}", learnt)]
         name = entry.fields.get("n", "")
         home = parse_id(contact, "k")
         if "contact" not in spot.address:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors.base import Capabilities, Echo, Notice, Window
+from inbox import contacts, past
 from inbox import log as logbook
 from inbox.leases import Fenced, Held
 from inbox.log import Entry
@@ -243,6 +244,19 @@ async def test_mails_belong_where_they_answer(inbox: Room) -> None:
 
     found = sorted([await texts(inbox, one.id) for one in await inbox.conversations()])
     assert [["mail 0", "mail 2"], ["mail 1", "mail 3"], ["mail 4"]] == found
+
+
+async def test_every_thread_is_found_again(inbox: Room) -> None:
+    """Whoever goes on in an old thread keeps the newer ones: what they have had to do with us is all of them."""
+    anna = "mailto:anna@example.com"
+    for number, refs in enumerate([(), (), ("<0@x>",), (), ("<1@x>",), ("<0@x>",)]):
+        await mail(inbox, f"<{number}@x>", anna, f"mail {number}", *refs)
+        await inbox.route()
+
+    found = await inbox.conversations()
+    had = await past.had(inbox.store, await contacts.load(inbox.store, found[0].contact))
+    assert 3 == len(found)
+    assert {one.id for one in found} == {str(one.place) for one in had}
 
 
 async def test_a_colleagues_mail_joins_the_conversation_of_another_partition(inbox: Room) -> None:

@@ -1,11 +1,13 @@
--- Follow an address back through all conversations that it ever had, on every channel.
+-- Follow an address back through all conversations that it ever had, on every channel: from the one that was opened
+-- last, and from the one with the latest message, which may be an earlier one.
 -- KEYS: the address's record. ARGV: how many at most.
 -- Returns by turns the key of a conversation, when it had its last message, its team, and the last element of its timeline.
 local base, partition = string.match(KEYS[1], '^(.*{(%d+)}:)')
 local record = redis.call('HGETALL', KEYS[1])
 local found, seen = {}, {}
 for index = 1, #record, 2 do
-  local name = string.sub(record[index], 1, 5) == 'conv:' and record[index + 1] or ''
+  local kind = string.match(record[index], '^(%a+):')
+  local name = (kind == 'opened' or kind == 'conv') and record[index + 1] or ''
   while name ~= '' and not seen[name] and #found < 4 * tonumber(ARGV[1]) do
     seen[name] = true
     local home, key = string.match(name, '^c(%d+)-(.+)$')
