@@ -33,7 +33,7 @@ Value = str | int
 
 
 class Conflict(Exception):
-    """The conversation has changed since it was read; read it again and decide anew."""
+    """The conversation, or what it hangs on, has changed since it was read; read it again and decide anew."""
 
 
 class NoConversation(LookupError):
@@ -178,6 +178,7 @@ class Change:
     *id* is the conversation's key (without partition). *version* must still be current ("" = any).
     *epoch* fences a reader. *once* = (key, field, log position, answer field): skip the whole change
     if that position or a later one was recorded there; *unless*: skip if this key exists.
+    *same* = (key, field, value): a conflict unless that field still has this value ("" = is not there).
     What *set* changes of `CLOCKED` has the clocks looked at again.
     *log* holds (timeline mark or "", fields) pairs; *link* = (which of *log*, key, field) stores that
     entry's position in a hash. *queue* = (list or "" for none, delivery, due). *marks*/*unmarks* are sorted sets.
@@ -188,6 +189,7 @@ class Change:
     epoch: str | None = None
     once: tuple[str, str, str, str] | None = None
     unless: str | None = None
+    same: tuple[str, str, str] | None = None
     set: Mapping[str, Any] = field(default_factory=dict)
     unset: Sequence[str] = ()
     count: Sequence[tuple[str, int]] = ()
@@ -210,6 +212,7 @@ class Change:
             "epoch": self.epoch,
             "once": self.once,
             "unless": self.unless,
+            "same": self.same,
             "set": text(stored(self.set)),
             "unset": [FIELDS[name] for name in self.unset],
             "count": self.count,

@@ -239,6 +239,7 @@ class Placer:
         change = self._change(origin, spot, place, decided, entry.id)
         change.epoch = held.epoch
         change.once = (f"a:{origin.address}", "placed", entry.id, f"conv:{origin.channel}")
+        change.same = self._owned(origin, spot)
         if spot.conversation is None:
             change.set = {
                 "channel": origin.channel,
@@ -379,12 +380,20 @@ class Placer:
             return []
         return [f"wu:{origin.channel}", until, f"wl:{origin.channel}", "" if messages is None else messages]
 
+    def _owned(self, origin: Origin, spot: Spot) -> tuple[str, str, str]:
+        """Return what has to hold still: somebody else may have got the address meanwhile, or been erased."""
+        return f"a:{origin.address}", "contact", spot.address.get("contact", "")
+
     async def _note_address(self, held: Held, origin: Origin, spot: Spot) -> None:
-        """Record on the address alone that the event was placed (no conversation of this partition changes)."""
+        """Record on the address alone that the event was placed (no conversation of this partition changes).
+
+        Raises `Conflict`, `Fenced` or `StoreError`.
+        """
         contact = spot.address.get("contact") or f"k{held.partition}-{origin.entry.id}"
         change = Change(
             epoch=held.epoch,
             once=(f"a:{origin.address}", "placed", origin.entry.id, "contact"),
+            same=self._owned(origin, spot),
             records=[(f"a:{origin.address}", self._record(origin, spot, contact))],
         )
         if "contact" not in spot.address:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -66,6 +67,24 @@ async def test_of_two_changes_at_once_one_is_told(inbox: Room) -> None:
 
     assert "a" == (await inbox.load(one.id)).team
     assert 0 == await inbox.store.do(str(place.partition), "EXISTS", f"hl:{{{place.partition}}}:snoozed")
+
+
+@pytest.mark.parametrize(
+    ("was", "is_", "holds"),
+    [("gold", "gold", True), ("", "", True), ("gold", "silver", False), ("gold", "", False), ("", "gold", False)],
+)
+async def test_a_change_depends_on_what_it_was_decided_by(inbox: Room, was: str, is_: str, *, holds: bool) -> None:
+    """A change that hangs on a field of another record is made as long as that says what it said, also nothing."""
+    one = await inbox.load(await inbox.write("hi", ADDRESS))
+    if is_:
+        await commit(inbox.store, one.place.partition, Change(records=[("k:x", ["tier", is_])]))
+    change = Change(id=one.place.key, same=("k:x", "tier", was), set={"subject": "changed"})
+    with contextlib.nullcontext() if holds else pytest.raises(Conflict):
+        await commit(inbox.store, one.place.partition, change)
+
+    now = await inbox.load(one.id)
+    assert holds == (now.subject == "changed")
+    assert holds == (now != one)
 
 
 async def test_concurrent_work_all_arrives(inbox: Room) -> None:

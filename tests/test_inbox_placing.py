@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from connectors.base import Capabilities, Echo, Notice, Window
+from connectors.base import Capabilities, Echo, Message, Notice, Window
 from inbox import contacts, past
 from inbox import log as logbook
 from inbox.leases import Fenced, Held
 from inbox.log import Entry
-from inbox.partitions import parse_id, partition_of
-from inbox.placing import REOPEN_FOR, Decided, Placer, parse
+from inbox.partitions import COUNT, key, parse_id, partition_of, tag
+from inbox.placing import REOPEN_FOR, Decided, Placed, Placer, parse
 from inbox.timeline import MESSAGES, items
 from inbox.work import HUB
 from tests.backroom import Platform, Room, message, room
@@ -352,3 +353,59 @@ async def test_an_event_of_a_lost_partition_is_refused(inbox: Room) -> None:
     with pytest.raises(Fenced):
         await placer.place(old, origin, await placer.locate(origin), Decided())
     assert [] == await inbox.conversations()
+
+
+async def meanwhile(inbox: Room, monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Awaitable[Any]]) -> None:
+    """Let something happen between finding where the next event belongs and putting it there; then route."""
+    place = Placer.place
+
+    async def late(*args: Any) -> Placed:
+        monkeypatch.setattr(Placer, "place", place)
+        await happens()
+        return await place(*args)
+
+    monkeypatch.setattr(Placer, "place", late)
+    await inbox.route()
+    assert Placer.place is place
+
+
+WHAT_COMES = [
+    pytest.param(message("hi", "tel:+8613900139000", now=1), id="a message"),
+    pytest.param(Notice("n1", "tel:+8613900139000", 1, "follow", Window(3600, 3)), id="a notice of a stranger"),
+]
+
+
+@pytest.mark.parametrize("event", WHAT_COMES)
+async def test_an_address_that_somebody_gets_meanwhile_stays_theirs(
+    inbox: Room, monkeypatch: pytest.MonkeyPatch, event: Message | Notice
+) -> None:
+    """Who is said to have an address while its first event is placed has it, with all that comes from it."""
+    known = (await inbox.load(await inbox.write("hi", ADDRESS))).contact
+    await inbox.recorder.record("shop", [event])
+    await meanwhile(inbox, monkeypatch, lambda: contacts.reach(inbox.store, known, HUB, [event.address], inbox.clock()))
+
+    assert known == await contacts.owner_of(inbox.store, event.address)
+    assert {known} == {one.contact for one in await inbox.conversations()}
+    people = [await inbox.store.do(tag(one), "ZCARD", key(one, contacts.LIST)) for one in range(COUNT)]
+    assert 1 == sum(people)
+
+
+async def test_an_address_that_is_erased_meanwhile_is_a_strangers(inbox: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that was to continue what is gone by then opens a conversation of a contact that there is."""
+    first = await inbox.load(await inbox.write("hi", ADDRESS))
+    place = parse_id(first.contact, "k")
+
+    async def erased() -> None:
+        name = key(place.partition, f"k:{place.key}")
+        await inbox.store.do(tag(place.partition), "DEL", key(partition_of(ADDRESS), f"a:{ADDRESS}"))
+        await inbox.store.do(tag(place.partition), "DEL", name)
+
+    await inbox.recorder.record("shop", [message("again", ADDRESS, now=1)])
+    await meanwhile(inbox, monkeypatch, erased)
+
+    owner = await contacts.owner_of(inbox.store, ADDRESS)
+    assert [ADDRESS] == contacts.addresses_of(await contacts.load(inbox.store, owner))
+    assert {(first.id, first.contact), (f"c{owner[1:]}", owner)} == {
+        (one.id, one.contact) for one in await inbox.conversations()
+    }
+    assert ["hi"] == await texts(inbox, first.id)

@@ -1,7 +1,8 @@
 -- One atomic change of one conversation and of what hangs on it; every part of it touches one slot.
 -- KEYS: the partition's log. ARGV: a msgpack map (see inbox/conversations.py: Change).
 -- Returns {'ok', version, ids of the new log entries…}, {'done', conversation} if an earlier run did it,
--- {'conflict', version} if the conversation has moved on, or {'fenced'} if the caller lost the partition.
+-- {'conflict', version} if the conversation, or what `same` names, has moved on, or {'fenced'} if the caller lost the
+-- partition.
 local base = string.sub(KEYS[1], 1, -4)
 local change = cmsgpack.unpack(ARGV[1])
 
@@ -25,6 +26,9 @@ if change.once then
 end
 if change.unless and redis.call('EXISTS', base .. change.unless) == 1 then
   return {'done', change.unless}
+end
+if change.same and (redis.call('HGET', base .. change.same[1], change.same[2]) or '') ~= change.same[3] then
+  return {'conflict', ''}
 end
 
 local id = change.id
