@@ -39,6 +39,7 @@ DEPTH = 32
 MOST_TAGS = 50
 MOST_ADDRESSES = 20
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,30}:[^\s,]{1,200}")
+TAKEN = "one of these addresses belongs to contact {owner}"
 LENGTH = 60
 NAME_LENGTH = 200
 
@@ -114,18 +115,35 @@ async def reach(store: Store, contact_id: str, actor: Actor, addresses: Sequence
     belongs to somebody else, `UnknownId`, `NoContact`, `Conflict`, `StoreError`.
     """
     root, _ = await resolve(store, contact_id)
+    free: list[str] = []
     for address in addresses:
         owner = await owner_of(store, address)
         if owner and owner != root:
-            raise Refusal(f"one of these addresses belongs to contact {owner}")
-    for address in addresses:
-        partition = partition_of(address)
-        await store.do(tag(partition), "HSETNX", key(partition, f"a:{address}"), "contact", root)
+            raise Refusal(TAKEN.format(owner=owner))
+        if not owner:
+            free.append(address)
+    lost = {address: owner for address in free if (owner := await _claim(store, address, root)) != root}
+    # What has been got stays theirs: something may have come from it already.
+    got = [address for address in addresses if address not in lost]
 
     def add(fields: Mapping[str, str]) -> dict[str, str]:
-        return {"addresses": "\n".join(dict.fromkeys([*addresses_of(fields), *addresses]))}
+        return {"addresses": "\n".join(dict.fromkeys([*addresses_of(fields), *got]))}
 
-    return (await change(store, root, actor, add, now))[1]
+    fields = (await change(store, root, actor, add, now))[1]
+    if lost:
+        raise Refusal(TAKEN.format(owner=next(iter(lost.values()))))
+    return fields
+
+
+async def _claim(store: Store, address: str, contact_id: str) -> str:
+    """Give an address that is free to a contact; return whose it is then. Raises `Conflict`, `StoreError`."""
+    partition = partition_of(address)
+    if await store.do(tag(partition), "HSETNX", key(partition, f"a:{address}"), "contact", contact_id):
+        return contact_id
+    owner = await owner_of(store, address)
+    if not owner:
+        raise Conflict  # whoever got it first has been erased this very moment
+    return owner
 
 
 async def owner_of(store: Store, address: str) -> str:

@@ -169,9 +169,12 @@ class Merging:
             root, fields = await contacts.resolve(self._store, contact_id)
             owner = await contacts.owner_of(self._store, address)
             if not owner or owner == root:
-                if address not in contacts.addresses_of(fields):  # also what a process that died has left half done
+                if address in contacts.addresses_of(fields):
+                    return
+                with contextlib.suppress(Refusal):  # also what a process that died has left half done
                     await contacts.reach(self._store, root, actor, [address], self._now())
-                return
+                    return
+                owner = await contacts.owner_of(self._store, address)  # somebody has got it this very moment
             other = await contacts.load(self._store, owner)
             if await self._kept_apart((root, fields), (owner, other)):
                 return

@@ -190,6 +190,47 @@ async def test_a_proof_that_dies_at_any_step(store: Store) -> None:
         assert contact == await contacts.owner_of(store, address)
 
 
+async def meanwhile(
+    store: Store, monkeypatch: pytest.MonkeyPatch, contact: str, address: str, work: Coroutine[Any, Any, Any]
+) -> None:
+    """Do *work*, and let a contact get *address* right after it was seen that nobody has it."""
+    owner_of = contacts.owner_of
+
+    async def late(_: Store, asked: str) -> str:
+        owner = await owner_of(store, asked)
+        if asked == address and not owner:
+            monkeypatch.setattr(contacts, "owner_of", owner_of)
+            await contacts.reach(store, contact, LEI, [address], NOW)
+        return owner
+
+    monkeypatch.setattr(contacts, "owner_of", late)
+    await work
+    assert contacts.owner_of is owner_of
+
+
+async def test_of_two_who_are_given_an_address_one_gets_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other is refused and does not list it; what else was given in the same breath, and was got, stays."""
+    first, second = await somebody(store, "wang"), await somebody(store, "fang")
+    wanted, spare = "mailto:wanted@example.com", "mailto:spare@example.com"
+
+    with pytest.raises(Refusal, match=first):
+        await meanwhile(store, monkeypatch, first, wanted, contacts.reach(store, second, LEI, [spare, wanted], NOW))
+
+    lists = [contacts.addresses_of(await contacts.load(store, one))[1:] for one in (first, second)]
+    assert [[wanted], [spare]] == lists
+    assert [first, second] == [await contacts.owner_of(store, one) for one in (wanted, spare)]
+
+
+async def test_of_two_proofs_at_once_both_count(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has proved an address that somebody else gets at that moment is that person, as if they had come later."""
+    first, second = await somebody(store, "wang"), await somebody(store, "fang")
+    address = "mailto:both@example.com"
+    proof = merging(store).prove(second, address, ("m", "shop"), LEI)
+    await meanwhile(store, monkeypatch, first, address, proof)
+
+    assert [first, first] == await contacts.roots(store, [first, second])
+
+
 async def test_processes_that_merge_and_split_at_random(store: Store) -> None:
     """Four processes at six contacts: no lock stays, no contact is lost, and taken apart each is what it was."""
     names = [await somebody(store, name) for name in ("wang", "fang", "sms", "wang", "fang", "sms")]
