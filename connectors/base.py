@@ -570,3 +570,8 @@ def media_family(mime: str) -> str:
     """Name the outbound family ("image", "voice", "video", "file") that a MIME type belongs to."""
     family = mime.partition("/")[0]
     return {"image": "image", "audio": "voice", "video": "video"}.get(family, "file")
+
+
+def mail_address(text: str) -> str:
+    """Return a mail address in the one spelling of it that addresses of customers have."""
+    return text.strip(".").lower()

@@ -6,6 +6,7 @@ import re
 
 from msgspec import Struct
 
+from connectors.base import mail_address
 from connectors.mail_charset import decode, decode_words, line
 
 LONGEST = 64 << 10
@@ -71,7 +72,7 @@ class _Entry:
 
 def _address(text: str) -> str:
     match = ADDRESS.search(text if text.isprintable() else "")
-    return match[0].strip(".").lower() if match else ""
+    return mail_address(match[0]) if match else ""
 
 
 def _bare_address(names: list[str]) -> str:

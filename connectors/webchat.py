@@ -31,6 +31,7 @@ from connectors.base import (
     Sent,
     Unverified,
     WebhookCall,
+    mail_address,
     media_family,
 )
 from connectors.webchat_frames import (
@@ -221,7 +222,7 @@ MAIL = re.compile(r"[^\s<>@,;:\"()\[\]\\]{1,64}@[^\s<>@,;:\"()\\]{1,190}")
 def _message(visitor: Visitor, id: str, now: int, **fields: Any) -> Event:
     details = {"email": visitor.email} if visitor.email else {}
     # Only an identity that the shop has signed has an address; as in mail, it is kept in small letters.
-    proven = (f"mailto:{visitor.email.lower()}",) if MAIL.fullmatch(visitor.email) else ()
+    proven = (f"mailto:{mail_address(visitor.email)}",) if MAIL.fullmatch(visitor.email) else ()
     external = f"{visitor.id}:{id}"
     return Message(external, SCHEME + visitor.id, now, name=visitor.name, details=details, proven=proven, **fields)
 

@@ -168,10 +168,10 @@ def _addresses(line: int, values: Mapping[str, str], region: str, faults: list[F
         else:
             faults.append(Fault(line, "phone", "this is no telephone number"))
     if email and any(value == email for _, _, value in emails(email)):
-        yield f"mailto:{email}"
+        yield contacts.spelled(f"mailto:{email}")
     elif email:
         faults.append(Fault(line, "email", "this is no mail address"))
-    yield from filter(None, BREAKS.split(values.get("addresses", "")))
+    yield from map(contacts.spelled, filter(None, BREAKS.split(values.get("addresses", ""))))
 
 
 def guarded(text: str) -> str:

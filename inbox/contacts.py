@@ -17,6 +17,7 @@ import msgspec
 
 from config.faults import Wrong
 from config.values import language as language_tag
+from connectors.base import mail_address
 from inbox import log as logbook
 from inbox.conversations import Conflict, Value, pairs, text
 from inbox.partitions import Id, key, parse_id, partition_of, tag
@@ -100,12 +101,19 @@ def checked(
 
 
 def reachable(addresses: Sequence[str]) -> tuple[str, ...]:
-    """Return *addresses* once each, if they are some. Raises `Refusal`."""
+    """Return *addresses* once each, as they are when somebody writes from there. Raises `Refusal` if one is none."""
+    addresses = [spelled(one) for one in addresses]
     if not all(map(ADDRESS.fullmatch, addresses)):
         raise Refusal("an address has a scheme, such as tel:+8613800138000 or mailto:wang@example.com")
     if len(addresses) > MOST_ADDRESSES:
         raise Refusal(f"at most {MOST_ADDRESSES} addresses")
     return tuple(dict.fromkeys(addresses))
+
+
+def spelled(address: str) -> str:
+    """Return an address in the one spelling that incoming mail has, too; of other schemes as it is."""
+    scheme, _, value = address.partition(":")
+    return f"{scheme}:{mail_address(value)}" if scheme == "mailto" else address
 
 
 async def reach(store: Store, contact_id: str, actor: Actor, addresses: Sequence[str], now: int) -> dict[str, str]:

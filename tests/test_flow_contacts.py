@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from connectors.base import Message
+from connectors.mail_parse import parse
 from inbox import contacts
 from inbox import log as logbook
 from inbox.client import Client
@@ -216,6 +217,21 @@ async def test_one_address_on_two_channels_is_one_contact(stage: Stage) -> None:
     assert first["id"] != second["id"]
     assert first["contact"]["id"] == second["contact"]["id"]
     assert await texts(stage, first["contact"]["id"]) == ["第一", "第二"]
+
+
+async def test_a_mail_address_that_was_typed_is_the_one_that_writes(stage: Stage) -> None:
+    """Whoever is given an address in capital letters is known by the mail that comes from it."""
+    known = (await says(stage, "wang", "你好"))["contact"]["id"]
+    given = {"addresses": ["mailto:Fang@Example.COM", "mailto:fang@example.com"]}
+    shown = await stage.api("PUT", f"/contacts/{known}", given)
+    assert shown["addresses"] == ["visitor:wang", "mailto:fang@example.com"]
+    refused = {"addresses": ["mailto:.."]}
+    await stage.api("PUT", f"/contacts/{known}", refused, status=422)
+
+    read = parse(b"From: FANG@example.com\r\n\r\n...", received=1, own="shop@example.com")
+    assert isinstance(read, Message)
+    mail = await says(stage, "fang", "我来邮件了", address=read.address, channel="second-chat")
+    assert mail["contact"]["id"] == known
 
 
 async def test_consent_and_quiet_follow_the_merge(stage: Stage) -> None:

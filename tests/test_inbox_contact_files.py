@@ -40,6 +40,15 @@ def test_every_way_in_which_a_spreadsheet_writes_a_file(data: bytes) -> None:
     assert dict(one.values) == {"name": "王芳", "tags": "vip,大客户", "tier": "gold", "language": "zh-CN"}
 
 
+def test_a_mail_address_has_one_spelling() -> None:
+    """Typed in capital letters, in whichever column, it is the one from which mail comes in; others are as they are."""
+    text = "email,addresses\nWang@Example.com,mailto:WANG@example.com mailto:Fang@Example.com. wechat:oAbC\n"
+    reading = read(f"{text},mailto:fang@EXAMPLE.com\n".encode(), "CN")
+    [one] = reading.rows
+    assert one.addresses == ("mailto:wang@example.com", "mailto:fang@example.com", "wechat:oAbC")
+    assert [fault.why for fault in reading.faults] == ["line 2 has the same address"]
+
+
 @pytest.mark.parametrize(
     ("line", "column", "why"),
     [
