@@ -29,7 +29,7 @@ from inbox.wakes import Wakes
 from inbox.work import HUB, Actor
 from outbox.deliveries import Author, Deliveries, Reply
 from outbox.echoes import Echoes
-from outbox.leaving import Leaving
+from outbox.leaving import Heard, Leaving
 from outbox.planner import standing
 from outbox.survey_answers import SurveyAnswers
 from router import evidence
@@ -164,37 +164,46 @@ class Router:
         # First of all, so that nothing is sent in answer to somebody who has just left.
         heard = await self._leaving.hear(origin) if self._leaving is not None else None
         for _ in range(TRIES):
-            spot = await self._placer.locate(origin)
-            if heard is None and self._leaving is not None and origin.entry.type == logbook.MESSAGE:
-                await self._leaving.follow(origin, spot.address)
-            if await self._answered(held, origin, spot):
+            with contextlib.suppress(Conflict):
+                await self._once(held, origin, heard)
                 return
-            judged = await self._judge(origin, spot)
-            if judged is not None and judged.ignored:
-                told = evidence.story(judged.tree, judged.decision, judged.facts, spot.conversation)
-                if await self._placer.ignore(held, origin, judged.decision.ignore or "", told):
-                    self._observe(origin.message_id, judged)
-                self.counts["ignored"] += 1
-                if heard is not None and self._leaving is not None:
-                    await self._leaving.answer(heard, origin, "")
+            if await self._erased(origin.entry):
                 return
-            effects = self._effects(origin, spot, judged)
-            try:
-                placed = await self._placer.place(held, origin, spot, effects)
-            except Conflict:
-                continue
-            if heard is not None and self._leaving is not None:
-                await self._leaving.answer(heard, origin, placed.conversation)
-            if judged is not None and placed.fresh and origin.entry.type == logbook.MESSAGE:
-                self._observe(origin.message_id, judged)
-            if effects.story or spot.new or spot.reopens:  # else nothing hangs on it, and the log can be read later
-                where = spot.conversation.place.partition if spot.conversation is not None else held.partition
-                self._wakes.ring((f"p{where}",))
-            if origin.rest.media:
-                self._wakes.ring((f"f{held.partition}",))
-            await self._link(origin)
-            return
         raise Conflict
+
+    async def _once(self, held: Held, origin: Origin, heard: Heard | None) -> None:
+        """Give an event its place as things stand now. Raises `Conflict`, `Fenced`, `StoreError`."""
+        spot = await self._placer.locate(origin)
+        if heard is None and self._leaving is not None and origin.entry.type == logbook.MESSAGE:
+            await self._leaving.follow(origin, spot.address)
+        if await self._answered(held, origin, spot):
+            return
+        judged = await self._judge(origin, spot)
+        if judged is not None and judged.ignored:
+            told = evidence.story(judged.tree, judged.decision, judged.facts, spot.conversation)
+            if await self._placer.ignore(held, origin, judged.decision.ignore or "", told):
+                self._observe(origin.message_id, judged)
+            self.counts["ignored"] += 1
+            if heard is not None and self._leaving is not None:
+                await self._leaving.answer(heard, origin, "")
+            return
+        effects = self._effects(origin, spot, judged)
+        placed = await self._placer.place(held, origin, spot, effects)
+        if heard is not None and self._leaving is not None:
+            await self._leaving.answer(heard, origin, placed.conversation)
+        if judged is not None and placed.fresh and origin.entry.type == logbook.MESSAGE:
+            self._observe(origin.message_id, judged)
+        if effects.story or spot.new or spot.reopens:  # else nothing hangs on it, and the log can be read later
+            where = spot.conversation.place.partition if spot.conversation is not None else held.partition
+            self._wakes.ring((f"p{where}",))
+        if origin.rest.media:
+            self._wakes.ring((f"f{held.partition}",))
+        await self._link(origin)
+
+    async def _erased(self, entry: Entry) -> bool:
+        """Tell whether who wrote an event has been erased since it was read."""
+        [found] = await logbook.fetch(self._store, [(entry.partition, entry.id)])
+        return found is None or found.fields.get("ty") == logbook.ERASED
 
     async def _repeated(self, entry: Entry) -> tuple[Entry, Entry | None]:
         """Return what a replayed entry repeats, and how that was placed; the entry itself if it is to be placed."""
