@@ -21,6 +21,7 @@ from connectors.mail_thread import Handle, ascii_address, domain, known_ids, our
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 PLAIN_ADDRESS = re.compile(r"[^\s<>@,;:\"()\[\]\\]{1,64}@[^\s<>@,;:\"()\[\]\\]{1,255}")
 PAGE = re.compile(r"https?://[!-;=?-~]{1,700}")
+WRITABLE_ID = re.compile(r"<[!-;=?-~]{1,900}>")
 WIRE = policy.SMTP.clone(cte_type="7bit", max_line_length=76)
 """Seven bits only: not every server on the way takes more, and a signature breaks if one converts."""
 FILLER = 30
@@ -43,7 +44,7 @@ async def compose(message: Outbound, handle: Handle, address: str, name: str, se
     subject = message.subject or (reply_subject(handle.subject) if handle.subject else "")
     refs = tuple(dict.fromkeys([*handle.refs, *known_ids(message.refs)]))
     named = [text for file in message.media for text in (file.name, file.type)]
-    for value in (subject, handle.subject, name, address, message.author, *refs, *named):
+    for value in (subject, handle.subject, name, address, message.author, *named):
         if CONTROLS.search(value):
             raise Rejected("a header of the mail holds a line break or another control character")
     mail = EmailMessage(policy=WIRE)
@@ -55,20 +56,31 @@ async def compose(message: Outbound, handle: Handle, address: str, name: str, se
     answers = subaddress(address, separator, message.token)
     if answers:
         mail["Reply-To"] = _address(name, answers)
-    if refs:
-        mail["In-Reply-To"] = handle.refs[-1] if handle.refs else refs[0]
-        mail["References"] = " ".join(refs)
     if message.auto:
         # RFC 3834 §5: so that no other machine answers this one.
         mail["Auto-Submitted"] = "auto-replied"
         mail["X-Auto-Response-Suppress"] = "All"
-    leaving = _ways_to_leave(message.unsubscribe, address)
+    written = _thread(handle.refs, refs) + _ways_to_leave(message.unsubscribe, address)
     files = [await file.read() for file in message.media]
     try:
         # Encoding 20 MB takes most of a second: not on the loop.
-        return leaving + await asyncio.to_thread(_write, mail, message, files)
+        return written + await asyncio.to_thread(_write, mail, message, files)
     except ValueError:
         raise Rejected("the mail holds characters that cannot be written") from None
+
+
+def _thread(answered: Sequence[str], refs: Sequence[str]) -> bytes:
+    """Name the mail that is answered, the last of *answered*, and the thread *refs* that it belongs to.
+
+    Written by hand, one id a line: the library would encode an id that is longer than a line, as those of
+    Microsoft 365 are, and no mail program would find its thread by that. An id that no header can hold is left out.
+    """
+    known = [one for one in refs if WRITABLE_ID.fullmatch(one)]
+    if not known:
+        return b""
+    parents = [one for one in answered if one in known]
+    lines = "\r\n ".join(known)
+    return f"In-Reply-To: {parents[-1] if parents else known[0]}\r\nReferences: {lines}\r\n".encode("ascii")
 
 
 def _ways_to_leave(page: str, address: str) -> bytes:

@@ -287,6 +287,47 @@ async def test_server_out_of_reach(provider: MailSimulator, change: dict[str, An
     assert 0 == leaving.count
 
 
+MICROSOFT = "<SEYPR06MB51234A1B2C3D4E5F60718293A4B5C6D7E8F@SEYPR06MB5123.apcprd06.prod.outlook.com>"
+AMAZON = "<0100018f6d1c2b3a-4e5f6071-8293-a4b5-c6d7-e8f901234567-000000@email.amazonses.com>"
+LONG = f"<{'x' * 400}@{'y' * 400}>"
+
+
+@pytest.mark.parametrize(
+    ("refs", "written"),
+    [
+        ((MICROSOFT,), (MICROSOFT,)),
+        ((AMAZON, MICROSOFT), (AMAZON, MICROSOFT)),
+        (("<a@b.cn>", LONG), ("<a@b.cn>", LONG)),
+        (tuple(f"<{n}{AMAZON[1:]}" for n in range(20)), tuple(f"<{n}{AMAZON[1:]}" for n in range(20))),
+        (("<订单@b.cn>", "<a@b.cn>"), ("<a@b.cn>",)),
+        (("<a@b.cn>", "<订单@b.cn>"), ("<a@b.cn>",)),
+        (("<a@b.cn>", "<a b@c.cn>", "<a\x00@b.cn>", "<a@b.cn>\r\nBcc: evil@example.net"), ("<a@b.cn>",)),
+        (("<订单@b.cn>",), ()),
+    ],
+)
+async def test_ids_of_the_thread_leave_as_they_came(refs: tuple[str, ...], written: tuple[str, ...]) -> None:
+    """Each id stands whole on a line of its own, however long, for it is all that a thread hangs on.
+
+    What cannot stand in a header is left out.
+    """
+    raw = await compose(outbound(address=CUSTOMER, text="x"), Handle(refs, "订单"), ADDRESS, "")
+    head = raw.partition(b"\r\n\r\n")[0] + b"\r\n"
+    lines = "\r\n ".join(written)
+    expected = f"In-Reply-To: {written[-1]}\r\nReferences: {lines}\r\n" if written else ""
+
+    assert expected.encode() in head
+    assert bool(written) is (b"References" in head) is (b"In-Reply-To" in head)
+    assert b"Bcc" not in head
+    assert all(len(row) <= 998 for row in head.split(b"\r\n"))
+
+
+async def test_our_own_id_leaves_as_it_is() -> None:
+    """A long id of ours with a token is one word in the header too."""
+    raw = await compose(outbound(id="d" * 100, address=CUSTOMER, text="x", token="t" * 60), Handle(), ADDRESS, "")
+
+    assert f"Message-ID: <hl-{'d' * 100}.r.{'t' * 60}@example.com>\r\n".encode() in raw
+
+
 INJECTED = ["a\r\nBcc: evil@example.net", "a\nX: 1", "a\rb", "a\x00b", "\r\n\r\nbody", "a\x0bb", "a\x7fb"]
 
 
