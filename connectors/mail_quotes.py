@@ -82,12 +82,14 @@ def split(text: str, subject: str = "") -> tuple[str, str]:
 def _after_heading(rows: list[str], number: int) -> int:
     """Return the row after a heading of quoted history that begins at *number*, 0 if none begins there."""
     row = _bare(rows[number])
-    if _introduces(row):
+    if _introduces(row) and _quotes(row, rows, number + 1):
         return number + 1
     # Gmail and others fold a long introduction after a comma or before "写道".
     for more in (1, 2):
         folded = " ".join(_bare(part) for part in rows[number : number + more + 1])
-        if number + more < len(rows) and len(folded) <= LONGEST and _begins(row) and _introduces(folded):
+        if number + more >= len(rows) or len(folded) > LONGEST or not _begins(row) or not _introduces(folded):
+            continue
+        if _quotes(folded, rows, number + more + 1):
             return number + more + 1
     if BANNERS.fullmatch(row) or RULE.fullmatch(row):
         start = next((index for index in range(number + 1, min(number + 4, len(rows))) if _bare(rows[index])), 0)
@@ -114,6 +116,17 @@ def _introduces(row: str) -> bool:
     return said.endswith(">") and "@" in said and dated and said[:4].isdigit()
 
 
+def _quotes(row: str, rows: list[str], after: int) -> bool:
+    """Tell whether a mail is quoted below *row*, an introduction: it names an address, or what follows is marked.
+
+    Without either somebody may be telling what another one wrote, in words of their own.
+    """
+    if "@" in row or "<" in row:
+        return True
+    following = next((line for line in rows[after:] if line.strip()), ">")
+    return _marked(following)
+
+
 def _begins(row: str) -> bool:
     """Tell whether a folded introduction may begin with *row*: it holds a date or an address."""
     return row.lower().startswith(("在", "on ", "at ")) or "@" in row or bool(re.match(r"\d{4}", row))
@@ -122,10 +135,12 @@ def _begins(row: str) -> bool:
 def _after_fields(rows: list[str], number: int) -> int:
     """Return the row after a block of From, Sent, To and Subject that begins at *number*, 0 if there is none.
 
-    Three of the four make a block, and it must begin with From: a customer who writes "收件人：张三"
-    for a parcel is not quoting.
+    Three of the four make a block, it must begin with From, and hold a subject or somebody's mail address:
+    a customer who writes "寄件人：张三", "收件人：李四" for a parcel is not quoting, nor is one who travels
+    from Beijing to Shanghai.
     """
     found: list[str] = []
+    addressed = False
     index = number
     while index < len(rows) and index < number + 12:
         row = _bare(rows[index])
@@ -137,9 +152,10 @@ def _after_fields(rows: list[str], number: int) -> int:
             found.append(key)
         elif row.strip("|- ") and not _continues(row, found):
             break
+        addressed = addressed or ("@" in row and found[-1] in ("from", "to"))
         index += 1
     known = set(found) - {"copy"}
-    if len(known) < 3 or len(known & {"sent", "subject"}) == 0:
+    if len(known) < 3 or not ("subject" in known or ("sent" in known and addressed)):
         return 0
     return index
 

@@ -43,6 +43,11 @@ CUT = {
     "On Thu, Nov 19, 2026 at 9:00 AM 张三 <z@example.net> wrote:\n\n> 在吗\n您好，在的\n> 何时发货\n今天",
     "older-quote": "发件人： 客服\n发送时间： 2026-11-20 10:00\n收件人： 张三\n主题： 订单\n您好\n\nZhang San writes:\n\n> 在吗\n\n再见",
     "hotmail-old": "> Subject: Order\n> From: s@example.com\n> To: z@example.net\n> Date: Fri, 20 Nov 2026 10:00:00 +0800\n> \n> Hello",
+    "thunderbird": "在 2026/11/20 10:00, 客服 写道:\n> 您好",
+    "thunderbird-en": "On 20/11/2026 10:00 am, Shop wrote:\n\n> Hello",
+    "nothing-below": "在 2026/11/20 10:00, 客服 写道:",
+    "sina": "发件人：客服 <s@example.com>\n收件人：z@example.net\n日期：2026年11月20日 10点00分\n\n您好",
+    "recipient-only": "发件人: 客服\n日期: 2026年11月20日 10:00\n收件人: z@example.net\n\n您好",
     "long-recipients": "发件人: 客服 <s@example.com>\n发送时间: 2026年11月20日 10:00\n收件人: a <a@example.com>; b <b@example.com>;\n"
     "c <c@example.com>\n主题: 订单\n\n您好",
 }  # fmt: skip
@@ -58,6 +63,13 @@ KEPT = {
     "own-address": "我的新地址\n收件人：张三\n电话：1234\n地址：上海市示例路1号",
     "own-fields": "以下是我的信息\n主题：退货\n时间：下午三点\n地点：门店",
     "a-sender-only": "包裹信息如下\n发件人：王五\n收件人：张三\n电话：1234",
+    "own-parcel": "请帮我安排上门取件：\n寄件人：张三 13800138000\n收件人：李四 13900139000\n时间：11月25日下午\n物品：衣服\n"
+    "我要投诉上次的快递员，谢谢",
+    "own-waybill": "您好，运单信息如下\n寄件人：张三\n收件人：李四\n寄件日期：2026-11-20\n到现在还没收到，我要退款！",
+    "own-booking": "Hi, please change my booking:\nFrom: Beijing\nTo: Shanghai\nDate: 25 Nov\nI want a refund for the old one.",
+    "own-story": "对方说：\n在2026年11月20日 10:00，客服告诉我会退款，他写道：\n马上退\n但是到现在没退，我要投诉",
+    "own-story-en": "Hello\nOn Nov 20, 2026 at 10:00 AM your agent wrote:\nWe refund at once\nBut nothing came",
+    "own-story-folded": "您好\n在2026年11月20日 10:00，客服告诉我会退款，\n他写道：\n马上退\n但是到现在没退",
     "own-rule": "第一个问题\n----------\n第二个问题",
     "own-marks": "价格对比：\n> 100元\n> 200元",
     "forward-banner": "请看\n---------- Forwarded message ---------\nFrom: X <x@example.com>\nDate: Fri\nSubject: y\nTo: z\n\nhi",
