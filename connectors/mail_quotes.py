@@ -15,9 +15,17 @@ LONGEST = 500
 """No line that introduces a quote is longer; a longer one is somebody's text."""
 
 DATE = re.compile(
-    r"\d{2,4}\s*[年/.-]\s*\d{1,2}\s*[月/.-]\s*\d{1,2}|\d{1,2},? [A-Za-z]{3,9}\.? \d{4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}"
+    r"\d{2,4}\s*[年/.-]\s*\d{1,2}\s*[月/.-]\s*\d{1,2}|\d{1,2},? [A-Za-z]{3,9}\.? \d{4}|"
+    r"[A-Za-z]{3,9}\.? \d{1,2}(?:st|nd|rd|th)?,? \d{4}"
 )
 TIME = re.compile(r"\d{1,2}\s*[:：时時]\s*\d{2}|\d\s*[AP]M", re.IGNORECASE)
+
+ABROAD = re.compile(
+    r"(?:am .+ schrieb .+|le .+ a écrit|el .+ escribió|pada .+ menulis|vào .+ đã viết|ใน.+ เขียนว่า)", re.IGNORECASE
+)
+"""Gmail in German, French, Spanish, Indonesian, Vietnamese and Thai."""
+
+YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
 
 BANNERS = re.compile(
     r"[-_*=\s]{2,60}(?:原始邮件|原始郵件|邮件原件|回复的原邮件|回复的邮件|原邮件|原始信件|original message|original|"
@@ -26,12 +34,16 @@ BANNERS = re.compile(
 )
 """QQ, NetEase Mail Master, Outlook Express: a title between rules above the quoted mail."""
 
+TITLE = re.compile(r"原始邮件|原始郵件|original email|original message", re.IGNORECASE)
+"""Tencent's mail for companies and the new QQ Mail: a title alone, which only a block of fields makes a heading."""
+
 RULE = re.compile(r"[-_=*]{5,200}")
 
 KEYS = {
-    "from": ("发件人", "发信人", "寄件者", "寄件人", "發件人", "from"),
+    "from": ("发件人", "发信人", "寄件者", "寄件人", "發件人", "from", "sender", "von"),
     "sent": (
         "发送时间",
+        "发件时间",
         "发送日期",
         "日期",
         "时间",
@@ -42,14 +54,16 @@ KEYS = {
         "sent",
         "date",
         "sent time",
+        "gesendet",
+        "datum",
     ),
-    "to": ("收件人", "收信人", "收件者", "to"),
-    "subject": ("主题", "主旨", "主題", "标题", "subject"),
-    "copy": ("抄送", "副本", "cc", "密送", "回复", "reply-to"),
+    "to": ("收件人", "收信人", "收件者", "to", "an"),
+    "subject": ("主题", "主旨", "主題", "标题", "subject", "betreff"),
+    "copy": ("抄送", "抄送人", "抄送至", "副本", "cc", "密送", "回复", "reply-to"),
 }
 """Field names of the block that Outlook, Foxmail, QQ and Alimail put above a quoted mail."""
 
-FIELD_NAMES = {name: key for key, names in KEYS.items() for name in names}
+FIELD_NAMES = {name.replace(" ", ""): key for key, names in KEYS.items() for name in names}
 FIELD = re.compile(r"[*|\s]*([^:：|*]{1,20}?)[*\s]*[:：|](.*)")
 
 FORWARDED = re.compile(r"\s*(?:fwd?|fw|转发|轉發|轉寄|转寄)\s*[:：]", re.IGNORECASE)
@@ -91,8 +105,8 @@ def _after_heading(rows: list[str], number: int) -> int:
             continue
         if _quotes(folded, rows, number + more + 1):
             return number + more + 1
-    if BANNERS.fullmatch(row) or RULE.fullmatch(row):
-        start = next((index for index in range(number + 1, min(number + 4, len(rows))) if _bare(rows[index])), 0)
+    if BANNERS.fullmatch(row) or RULE.fullmatch(row) or TITLE.fullmatch(row):
+        start = next((index for index in range(number + 1, min(number + 6, len(rows))) if _bare(rows[index])), 0)
         after = _after_fields(rows, start) if start else 0
         return after or (number + 1 if BANNERS.fullmatch(row) else 0)
     return _after_fields(rows, number)
@@ -105,14 +119,22 @@ def _introduces(row: str) -> bool:
     - NetEase: 在 2026-11-20 10:00:00，"李雷" <a@b.cn> 写道： / At 2026-11-20 10:00:00, "Li" <a@b.cn> wrote:
     - Apple: 2026年11月20日 10:00，李雷 <a@b.cn> 写道： / On Nov 20, 2026, at 10:00, Li <a@b.cn> wrote:
     - older Gmail: 2026-11-20 10:00 GMT+08:00 李雷 <a@b.cn>:
+    - Proton: On Friday, November 20th, 2026 at 10:00 AM, Li <a@b.cn> wrote:
+    - Zoho: ---- On Fri, 20 Nov 2026 10:00:00 +0800 Li <a@b.cn> wrote ----
+    - Zoho: ---- 在 星期五, 2026-11-20 10:00:00 李雷<a@b.cn> 撰写 ----
+    - Gmail abroad: Am Fr., 20. Nov. 2026 um 10:00 Uhr schrieb Li <a@b.cn>:
     """
+    if row.startswith("---- ") and row.endswith(" ----"):
+        row = row.strip("- ") + ":"
     said = row.rstrip(":： ")
     if len(said) == len(row):
         return False
     dated = bool(DATE.search(said))
-    if said.endswith(("写道", "寫道")) or said.lower().endswith("wrote"):
+    if said.endswith(("写道", "寫道", "撰写")) or said.lower().endswith("wrote"):
         # A date alone is not enough: people write 他在11月20日写道： themselves.
         return dated and (bool(TIME.search(said)) or "@" in said)
+    if "@" in said and YEAR.search(said) and ABROAD.fullmatch(said):
+        return True
     return said.endswith(">") and "@" in said and dated and said[:4].isdigit()
 
 
@@ -129,7 +151,11 @@ def _quotes(row: str, rows: list[str], after: int) -> bool:
 
 def _begins(row: str) -> bool:
     """Tell whether a folded introduction may begin with *row*: it holds a date or an address."""
-    return row.lower().startswith(("在", "on ", "at ")) or "@" in row or bool(re.match(r"\d{4}", row))
+    return (
+        row.lower().startswith(("在", "on ", "at ", "am ", "le ", "el ", "pada ", "vào ", "ใน"))
+        or "@" in row
+        or bool(re.match(r"\d{4}", row))
+    )
 
 
 def _after_fields(rows: list[str], number: int) -> int:
@@ -200,4 +226,4 @@ def _cut(text: str, rows: list[str], number: int) -> tuple[str, str]:
 
 def _bare(row: str) -> str:
     """Return *row* without quote marks, bold marks and outer spaces."""
-    return row.replace("\xa0", " ").lstrip("> \t").strip().strip("*").strip()
+    return row.replace("\xa0", " ").replace("\u202f", " ").lstrip("> \t").strip().strip("*").strip()

@@ -48,6 +48,24 @@ CUT = {
     "nothing-below": "在 2026/11/20 10:00, 客服 写道:",
     "sina": "发件人：客服 <s@example.com>\n收件人：z@example.net\n日期：2026年11月20日 10点00分\n\n您好",
     "recipient-only": "发件人: 客服\n日期: 2026年11月20日 10:00\n收件人: z@example.net\n\n您好",
+    "exmail": '原始邮件\n\n \n\n发件人："客服"< s@example.com >;\n\n发件时间：2026/11/20 10:00\n\n收件人："a"< a@example.net >;\n\n'
+    "抄送人：x\n\n主题：订单\n\n\n您好",
+    "exmail-en": 'Original Email\n\n \n\nSender:"Shop"< s@example.com >;\n\nSent Time:2026/11/20 10:00\n\nTo:"a"< a@example.net >;\n\n'
+    "Subject:order\n\n\nHello",
+    "qq-new": "         原始邮件\n         \n       \n发件人：客服 <s@example.com>\n发件时间：2026年11月20日 10:00\n收件人：张三 <z@example.net>\n"
+    "主题：订单\n\n\n您好",
+    "sent-time": "From: Shop <s@example.com>\nSent Time: 2026/11/20 10:00\nTo: z@example.net\nHello",
+    "proton": "On Friday, November 20th, 2026 at 10:00 AM, Shop <s@example.com> wrote:\n\n> Hello",
+    "zoho": "---- On Fri, 20 Nov 2026 10:00:00 +0800 Shop <s@example.com> wrote ----\n\nHello",
+    "zoho-zh": " ---- 在 星期五, 2026-11-20 10:00:00 客服<s@example.com> 撰写 ----\n\n您好",
+    "gmail-de": "Am Fr., 20. Nov. 2026 um 10:00 Uhr schrieb Shop <s@example.com>:\n\n> Hallo",
+    "gmail-de-folded": "Am Fr., 20. März 2026 um 10:00 Uhr schrieb Example Shop Kundendienst <\ns@example.com>:\n\n> Hallo",
+    "gmail-fr": "Le ven. 20 nov. 2026 à 10:00, Shop <s@example.com> a écrit\xa0:\n\n> Bonjour",
+    "gmail-es": "El vie, 20 nov 2026 a las 10:00, Shop (<s@example.com>) escribió:\n\n> Hola",
+    "gmail-id": "Pada tanggal Jum, 20 Nov 2026 pukul 10.00 Shop <s@example.com> menulis:\n\n> Halo",
+    "gmail-vi": "Vào Th 6, 20 thg 11, 2026 vào lúc 10:00 Shop <s@example.com> đã viết:\n\n> Xin chào",
+    "gmail-th": "ในวันที่ ศ. 20 พ.ย. 2026 เวลา 10:00 Shop <s@example.com> เขียนว่า:\n\n> สวัสดี",
+    "outlook-de": "Von: Shop <s@example.com>\nGesendet: Freitag, 20. November 2026 10:00\nAn: z@example.net\nBetreff: Bestellung\n\nHallo",
     "long-recipients": "发件人: 客服 <s@example.com>\n发送时间: 2026年11月20日 10:00\n收件人: a <a@example.com>; b <b@example.com>;\n"
     "c <c@example.com>\n主题: 订单\n\n您好",
 }  # fmt: skip
@@ -70,6 +88,9 @@ KEPT = {
     "own-story": "对方说：\n在2026年11月20日 10:00，客服告诉我会退款，他写道：\n马上退\n但是到现在没退，我要投诉",
     "own-story-en": "Hello\nOn Nov 20, 2026 at 10:00 AM your agent wrote:\nWe refund at once\nBut nothing came",
     "own-story-folded": "您好\n在2026年11月20日 10:00，客服告诉我会退款，\n他写道：\n马上退\n但是到现在没退",
+    "own-title": "原始邮件\n我没有收到，请再发一次",
+    "own-story-de": "Hallo,\nam 20. November 2026 schrieb Ihr Kollege:\nWir erstatten sofort\nAber nichts kam",
+    "own-journey-de": "Bitte umbuchen:\nVon: Berlin\nAn: Hamburg\nDatum: 25. Nov.\nGeld bitte zurück",
     "own-rule": "第一个问题\n----------\n第二个问题",
     "own-marks": "价格对比：\n> 100元\n> 200元",
     "forward-banner": "请看\n---------- Forwarded message ---------\nFrom: X <x@example.com>\nDate: Fri\nSubject: y\nTo: z\n\nhi",
