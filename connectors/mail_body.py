@@ -59,13 +59,14 @@ class Body:
         self._html = ""
         self._extra: list[Media] = []
 
-    def read(self, part: Part) -> None:
+    def read(self, part: Part, *, alone: bool = True) -> None:
+        """Read *part*, which stands *alone* unless it is one of several things."""
         if part.type == "multipart/alternative":
             self._alternative(part)
         elif part.parts:
             for child in part.parts:
-                self.read(child)
-        elif self._is_text(part):
+                self.read(child, alone=False)
+        elif self._is_text(part, alone=alone):
             self._sections.append(self._section(part))
         else:
             self._attach(part)
@@ -103,7 +104,7 @@ class Body:
         """Take the plain and the richest form of one thing, and whatever else stands among them as files."""
         section = Section()
         for child in part.parts:
-            if self._is_text(child):
+            if self._is_text(child, alone=True):
                 found = self._section(child)
                 section.plain = section.plain or found.plain
                 section.html = found.html or section.html
@@ -117,9 +118,12 @@ class Body:
                 self._attach(child)
         self._sections.append(section)
 
-    def _is_text(self, part: Part) -> bool:
+    def _is_text(self, part: Part, *, alone: bool) -> bool:
+        """Tell whether *part* is what the mail says: one *alone* or one form of it may bear a name ("body.txt")."""
         if part.parts or not part.type.startswith("text/") or part.type in ALWAYS_FILES:
             return False
+        if alone and not part.disposition:
+            return True
         return part.disposition != "attachment" and not part.filename
 
     def _section(self, part: Part) -> Section:

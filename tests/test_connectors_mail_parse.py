@@ -364,6 +364,39 @@ def test_files_of_careless_mailers(head: str, kind: str, name: str) -> None:
     assert [(kind, name, b"%PDF")] == [(file.type, file.name, file.data) for file in found]
 
 
+NAMED = b'Content-Type: text/plain; charset=utf-8; name="body.txt"\r\n'
+NAMED_HTML = b'Content-Type: text/html; charset=utf-8; name="body.html"\r\n'
+HELLO = "你好".encode()
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "text", "files"),
+    [
+        (NAMED, HELLO, "你好", []),
+        (NAMED_HTML, b"<p>" + HELLO, "你好", []),
+        (
+            b"Content-Type: multipart/alternative; boundary=b\r\n",
+            b"--b\r\n" + NAMED + b"\r\n" + HELLO + b"\r\n--b\r\n" + NAMED_HTML + b"\r\n<p>" + HELLO + b"\r\n--b--\r\n",
+            "你好",
+            [],
+        ),
+        (NAMED + b"Content-Disposition: attachment\r\n", HELLO, "", ["body.txt"]),
+        (NAMED + b"Content-Disposition: inline; filename=body.txt\r\n", HELLO, "", ["body.txt"]),
+        (
+            b"Content-Type: multipart/mixed; boundary=b\r\n",
+            b"--b\r\n\r\nhi\r\n--b\r\n" + NAMED + b"\r\n" + HELLO + b"\r\n--b--\r\n",
+            "hi",
+            ["body.txt"],
+        ),
+    ],
+)
+def test_a_name_alone_makes_no_file_of_the_text(head: bytes, body: bytes, text: str, files: list[str]) -> None:
+    """What the mail says is its text even where the mailer named it; what is attached or beside it is a file."""
+    found = message(mail(head, body))
+
+    assert (text, files) == (found.text, [file.name for file in found.media])
+
+
 def test_type_without_a_semicolon() -> None:
     """HTML whose header forgot the ";" before its charset is read as HTML of that charset."""
     body = "<p>café</p>".encode("latin-1")
