@@ -43,9 +43,8 @@ STYLES = frozenset({
 
 MARK = re.compile(r"</?([a-zA-Z][a-zA-Z0-9:-]*)|<[!?/]")
 WHOLE = re.compile(r"""(?>[^"'>=]+|=\s*"[^"]*"|=\s*'[^']*'|=|"|')*+>""")  # possessive: never tries twice
-HIDDEN = re.compile(
-    r"""display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all|\shidden(?=[\s>=/])""", re.IGNORECASE
-)
+HIDDEN = re.compile(r"""display\s*:\s*none|visibility\s*:\s*hidden|\shidden(?=[\s>=/])""", re.IGNORECASE)
+"""What every mail program hides. mso-hide hides from Outlook alone, which gets the same button in another form."""
 ALT = re.compile(r"""\salt\s*=\s*(?:"([^"]{1,100})"|'([^']{1,100})')""", re.IGNORECASE)
 SPACES = re.compile(r"[ \t\r\n\f]+")
 ODD_SPACES = str.maketrans({"\xa0": " ", "\u200b": None, "\ufeff": None, "\xad": None})

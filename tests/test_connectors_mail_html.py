@@ -93,6 +93,8 @@ def test_invisible_stays_invisible() -> None:
         ("<img alt='笑脸' src=x>好", "[笑脸]好"),
         ("<p>未闭合<p>的段落", "未闭合\n的段落"),
         ("<!DOCTYPE html><?xml version='1'?><html><body>x</body></html>", "x"),
+        ('<!--[if mso]>x<![endif]--><a href="https://x" style="color:#fff;mso-hide:all">查看订单</a>', "查看订单"),
+        ("<div style='mso-hide:all;display:none'>预览</div>正文", "正文"),
         ("<!-- never closed <b>x</b>", ""),
         ("&#" + "9" * 5000 + ";", "&#" + "9" * 5000 + ";"),
         ("", ""),
