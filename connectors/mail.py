@@ -291,6 +291,12 @@ class Mail:
         raw = await (
             mailbox.header(entry.uid, HEADER_OF_LARGE) if notice else mailbox.mail(entry.uid, self._limits.size)
         )
+        if raw == b"" and entry.size:
+            # Two mails of nothing would be one mail: asked for once more, then told by where it is.
+            if tries:
+                self._tries.clear()
+                return self._unreadable(mailbox, entry, received)
+            raise Lost("the IMAP server hands out an empty mail")
         self._tries.clear()
         if raw is None:
             return None

@@ -27,11 +27,12 @@ logging.getLogger("aioimaplib").setLevel(logging.CRITICAL)
 
 T = TypeVar("T")
 
-CODE = re.compile(rb"\[([A-Z-]{2,40})")
-UID = re.compile(rb"UID (\d+)")
-SIZE = re.compile(rb"RFC822\.SIZE (\d+)")
-DATE = re.compile(rb'INTERNALDATE "([^"]{20,30})"')
-QUOTED_BODY = re.compile(rb'BODY\[[A-Z]*\](?:<\d+>)? "((?:[^"\\]|\\.)*)"', re.DOTALL)
+CODE = re.compile(rb"\[([A-Z-]{2,40})", re.IGNORECASE)
+UID = re.compile(rb"UID (\d+)", re.IGNORECASE)
+SIZE = re.compile(rb"RFC822\.SIZE (\d+)", re.IGNORECASE)
+DATE = re.compile(rb'INTERNALDATE "([^"]{20,30})"', re.IGNORECASE)
+BODY = re.compile(rb"BODY\[", re.IGNORECASE)
+QUOTED_BODY = re.compile(rb'BODY\[[A-Z]*\](?:<\d+>)? "((?:[^"\\]|\\.)*)"', re.DOTALL | re.IGNORECASE)
 IDENTITY = '("name" "huiliu" "version" "1.0" "vendor" "huiliu")'
 """RFC 2971. 163.com and 126.com refuse SELECT ("Unsafe Login") without it, and refuse spaces inside the brackets."""
 
@@ -200,7 +201,7 @@ class Mailbox:
             if isinstance(row, bytearray):
                 if found:
                     found[-1] = (found[-1][0], bytes(row))
-            elif re.match(rb"\d+ FETCH \(", row):
+            elif re.match(rb"\d+ FETCH \(", row, re.IGNORECASE):
                 found.append((bytes(row), b""))
             elif found:  # what stands after a literal belongs to the same message
                 found[-1] = (found[-1][0] + b" " + bytes(row), found[-1][1])
@@ -208,7 +209,7 @@ class Mailbox:
 
     async def _body(self, uid: int, items: str, limit: int) -> bytes | None:
         for head, literal in await self._fetch([uid], items, limit + OTHER_TRAFFIC):
-            if _number(UID, head) == uid and b"BODY[" in head:
+            if _number(UID, head) == uid and BODY.search(head):
                 short = QUOTED_BODY.search(head)
                 return re.sub(rb"\\(.)", rb"\1", short[1]) if short else literal
         return None
@@ -428,7 +429,7 @@ def _code(answer: Any) -> str:
 
 
 def _number(pattern: re.Pattern[bytes] | bytes, text: bytes) -> int:
-    found = re.search(pattern, text)
+    found = re.search(pattern, text, re.IGNORECASE) if isinstance(pattern, bytes) else pattern.search(text)
     return int(found[1]) if found else 0
 
 

@@ -19,6 +19,7 @@ from connectors.base import Event, Ignored, Message, Receipt
 from connectors.mail import Cursor, Mail, MailOptions
 from connectors.mail_imap import Timing, to_utf7
 from connectors.mail_mime import Limits
+from connectors.simulators import imap_server
 from connectors.simulators.mail import MailSimulator
 from connectors.testing import InMemory, kit, outbound
 from tests.mail_hostile import HOSTILE
@@ -349,6 +350,65 @@ async def test_server_that_lies_about_sizes(provider: MailSimulator) -> None:
     assert "<m1@example.org>" == first.external_id
     assert "无法给出" in first.text
     assert ["mail 1", "mail 2"] == store.subjects()
+
+
+def rewritten(monkeypatch: pytest.MonkeyPatch, rewrite: Callable[[bytes, bytes], bytes]) -> None:
+    """Let the simulated server say what *rewrite* makes of a mail and of its answer about one item of it."""
+    asked = imap_server._Session._item
+    monkeypatch.setattr(imap_server._Session, "_item", lambda *about: rewrite(about[-1].raw, asked(*about)))
+
+
+@pytest.mark.parametrize("nothing", [b"NIL", b'""', b"{0}\r\n"])
+async def test_mail_that_the_server_hands_out_empty(
+    provider: MailSimulator, monkeypatch: pytest.MonkeyPatch, nothing: bytes
+) -> None:
+    """Mails of which the server gives nothing are told one by one, after one more try; the mail behind them comes."""
+    asked: list[int] = []
+
+    def rewrite(raw: bytes, answer: bytes) -> bytes:
+        if not answer.startswith(b"BODY[") or b"mail 3" in raw:
+            return answer
+        asked.append(int(raw.partition(b"Subject: mail ")[2][:1]))
+        return b"BODY[] " + nothing
+
+    rewritten(monkeypatch, rewrite)
+    for number in (1, 2, 3):
+        await provider.deliver(letter(number))
+    async with listening(channel(provider)) as store:
+        events = await store.count(3)
+
+    assert [1, 1, 2, 2] == asked
+    assert "mail 3" == store.subjects()[-1]
+    assert all(isinstance(event, Message) and "无法给出" in event.text for event in events[:2])
+    assert 3 == len({event.external_id for event in events if isinstance(event, Message)})
+
+
+async def test_mail_that_the_server_hands_out_empty_once(
+    provider: MailSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mail that comes whole the second time is that mail."""
+    answers = [b"BODY[] NIL"]
+    rewritten(monkeypatch, lambda _, answer: answers.pop() if answer.startswith(b"BODY[") and answers else answer)
+    await provider.deliver(letter(1))
+    async with listening(channel(provider)) as store:
+        await store.count(1)
+
+    assert ["mail 1"] == store.subjects()
+
+
+async def test_names_in_small_letters(provider: MailSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server may write the names of what it hands out in small letters (RFC 3501 §9)."""
+
+    def small(_: bytes, answer: bytes) -> bytes:
+        name, blank, value = answer.partition(b" ")
+        return name.lower() + blank + value
+
+    rewritten(monkeypatch, small)
+    await provider.deliver(letter(1))
+    async with listening(channel(provider)) as store:
+        await store.count(1)
+
+    assert ["mail 1"] == store.subjects()
 
 
 CONFUSING = (
