@@ -7,6 +7,7 @@ nothing is lost. `work` is `parse` for the killable worker process.
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -19,7 +20,7 @@ from connectors.mail_addresses import Person, read_people
 from connectors.mail_body import Body
 from connectors.mail_charset import decode, decode_words, line
 from connectors.mail_mime import Headers, Limits, TooComplex, read
-from connectors.mail_notices import is_automatic, read_bounce, read_report
+from connectors.mail_notices import is_automatic, read_bounce, read_report, report_in
 from connectors.mail_quotes import split
 from connectors.mail_thread import Handle, chain, external_id, find_ours, message_id, read_ids, read_token, write_handle
 
@@ -33,6 +34,11 @@ AHEAD = 300_000
 """A sender's clock may be this many milliseconds ahead of the mail server's."""
 
 SALVAGED_TEXT = 20_000
+
+FORMS = re.compile(
+    r"(?:wordpress|no[-_]?reply|do[-_]?not[-_]?reply|mailer|web-?forms?|form-?mail(?:er)?|webmaster|www-data|apache)@"
+)
+"""In whose name the form of a site writes: behind these addresses nobody reads."""
 
 Parsed = Message | Receipt | Ignored
 
@@ -94,7 +100,7 @@ def parse(
     body = Body(limits)
     body.read(mail)
     # A report tells of a mail in the words of a quote, but all of it is news.
-    text, quoted = (body.text(), "") if mail.type == "multipart/report" else split(body.text(), subject)
+    text, quoted = (body.text(), "") if report_in(mail) else split(body.text(), subject)
     bounce = read_bounce(mail, sender.address, subject, f"{text} {quoted}", own=own, at=at, limits=limits)
     if bounce is not None:
         return bounce
@@ -173,17 +179,31 @@ def digest(message: Message) -> str:
 def _sender(headers: Headers, own: str, limits: Limits, hint: str) -> tuple[Person, str, bool]:
     """Return who wrote the mail, the address for answers if it is another one (else ""), and whether a form sent it.
 
-    A form on the shop's own site writes in the shop's name and puts the visitor into Reply-To. The
-    Reply-To of a mailing list is the list: an answer there would be public, so it goes to the writer.
+    A form on the shop's own site writes in the shop's name, or in a machine's, and puts the visitor into
+    Reply-To. The Reply-To of a mailing list is the list: an answer there would be public, so it goes to the writer.
     """
-    replies = read_people(headers.first("reply-to"), 1, hint)
+    replies = read_people(headers.first("reply-to"), 2, hint)
     writers = (read_people(headers.first(name), limits.addresses, hint) for name in ("from", "sender", "return-path"))
     writer = next((people[0] for people in writers if people), replies[0] if replies else Person("", NOBODY))
     reply = replies[0] if replies else writer
     if writer.address == own:
         return reply, "", reply.address != own
+    if len(replies) == 1 and _is_form(headers, writer.address, reply.address, own):
+        return reply, "", True
     listed = headers.first("list-id") or headers.first("list-post")
     return writer, "" if listed or reply.address == writer.address else reply.address, False
+
+
+def _is_form(headers: Headers, writer: str, reply: str, own: str) -> bool:
+    """Tell whether a machine at *writer* hands on the words of a visitor at *reply*.
+
+    A company whose machine wants answers at a desk of its own domain speaks for itself, and so do lists and
+    automatic mail.
+    """
+    if not FORMS.match(writer) or reply == own or is_automatic(headers, "", decode_words(headers.first("subject"))):
+        return False
+    one, other = "." + writer.rpartition("@")[2], "." + reply.rpartition("@")[2]
+    return not one.endswith(other) and not other.endswith(one)
 
 
 def _details(headers: Headers, limits: Limits, hint: str) -> dict[str, Any]:
