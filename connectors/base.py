@@ -552,6 +552,9 @@ class Site(Protocol):
     The ingress owns HTTP and sockets. A POST below /chat/{channel}/ and every text frame of
     /chat/{channel}/socket becomes a `WebhookCall` for `receive`; its answer's body is sent back on
     the same way after the events are durable.
+
+    A connector that has `origins`, a frozenset of origins in lower case ("https://www.example.com"), lets
+    browsers show pages of these sites what its POSTs and its poll answer (CORS); without it, its own pages only.
     """
 
     async def page(self, call: WebhookCall) -> Answer:

@@ -50,6 +50,14 @@ SMALL = 64 << 10
 MOST_FILES = 8
 """Bodies over `SMALL` bytes read at the same time; each may take as much memory as the largest file."""
 
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Max-Age": "7200",
+}
+"""What a page of an admitted site may ask for (https://fetch.spec.whatwg.org/#http-cors-protocol), and for how long
+its browser believes so (s). No credentials: the visitor proves himself with his token, never with a cookie."""
+
 _PREFIX = "/chat/"
 _log = logging.getLogger(__name__)
 
@@ -74,6 +82,7 @@ class Sites:
             web.get("/chat/{channel}", self.get),
             web.get("/chat/{channel}/{tail:.*}", self.get),
             web.post("/chat/{channel}/{tail:.*}", self.post),
+            web.options("/chat/{channel}/{tail:.*}", self.options),
         ]
 
     async def close(self) -> None:
@@ -94,9 +103,9 @@ class Sites:
             with self._visit(request):
                 if tail == "socket":
                     return await self._socket(request, name, site, call)
-                return respond(await self._poll(site, call), self._protected)
+                return self._respond(request, await self._poll(site, call))
         except Exception as error:  # noqa: BLE001  # judged and answered
-            return respond(self._judge(name, error), self._protected)
+            return self._respond(request, self._judge(name, error))
 
     async def post(self, request: web.BaseRequest) -> web.Response:
         """Answer a frame or a file that a visitor posts."""
@@ -108,10 +117,35 @@ class Sites:
                 body = await read_body(request, self._file_limit)
                 answer = await self._accept(name, site, self._door.call(head_of(request), body))
         except Refused as refused:
-            response = respond(self._judge(name, refused), self._protected)
+            response = self._respond(request, self._judge(name, refused))
             response.force_close()  # part of the body may not have been read
             return response
-        return respond(answer, self._protected)
+        return self._respond(request, answer)
+
+    async def options(self, request: web.BaseRequest) -> web.Response:
+        """Tell a browser whether a page of another site may call; one that is not admitted hears nothing of it."""
+        name, _ = _split(request)
+        try:
+            self._site(name)
+        except Refused as refused:
+            return respond(self._judge(name, refused), self._protected)
+        allowed = PREFLIGHT if self._admits(request) else {}
+        return self._respond(request, Answer(204, headers={"Allow": "GET, POST, OPTIONS", **allowed}))
+
+    def _admits(self, request: web.BaseRequest) -> bool:
+        """Tell whether a page of another site calls, one whose pages may."""
+        channel = self._door.channels().get(_split(request)[0])
+        origins = getattr(channel.connector, "origins", ()) if channel is not None else ()
+        return request.headers.get("Origin", "").lower() in origins
+
+    def _respond(self, request: web.BaseRequest, answer: Answer) -> web.Response:
+        """Return *answer*, readable for the page of an admitted site that calls, be it an error."""
+        response = respond(answer, self._protected)
+        if self._admits(request):
+            response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
+            response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+            response.headers.add("Vary", "Origin")
+        return response
 
     async def _accept(self, name: str, site: Site, call: WebhookCall) -> Answer:
         """Let the connector parse *call*, make its events durable and return what the visitor's page is told."""

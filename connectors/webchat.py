@@ -88,6 +88,7 @@ class WebChat:
     def __init__(self, options: WebChatOptions, kit: Kit) -> None:
         self._options = options
         self._kit = kit
+        self.origins = frozenset(options.allowed_origins)
         self._root = f"/chat/{kit.channel}"
         self._pages = Pages(options, kit, text_limit=TEXT_LIMIT)
         self._key: bytes = options.secret.get_secret_value().encode() if options.secret else b""

@@ -619,6 +619,81 @@ async def test_origin_is_checked(stage: Stage, page: Page, origin: str, status: 
         assert ws.close_code == (None if status == 200 else 1008)
 
 
+CORS = ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary")
+
+
+@pytest.mark.parametrize("where", ["hello", "frames", "files", "poll"])
+async def test_admitted_site_may_ask(page: Page, where: str) -> None:
+    """A browser that asks first, because of the token, hears that the site may call, and how, and for how long."""
+    asking = {"Origin": SHOP, "Access-Control-Request-Method": "POST"}
+    asking["Access-Control-Request-Headers"] = "authorization,content-type"
+    async with page.http.options(f"/chat/site-chat/{where}?id=client-01", headers=asking) as response:
+        said = response.headers
+
+        assert response.status == 204
+        assert said["Access-Control-Allow-Origin"] == SHOP
+        assert said["Access-Control-Allow-Methods"] == "GET, POST"
+        assert said["Access-Control-Allow-Headers"].lower().split(", ") == ["authorization", "content-type"]
+        assert int(said["Access-Control-Max-Age"]) >= 600
+        assert said["Vary"] == "Origin"
+        assert "Access-Control-Allow-Credentials" not in said
+
+
+@pytest.mark.parametrize(
+    ("method", "where", "body", "status"),
+    [
+        ("POST", "hello", b"{}", 200),
+        ("POST", "frames", b'{"type":"ping"}', 200),
+        ("POST", "frames", b"[]", 400),
+        ("POST", "frames", b" " * (65 << 10), 413),
+        ("POST", "files?id=client-01", b"", 400),
+        ("POST", "nowhere", b"", 404),
+        ("GET", "poll?visitor=x", b"", 403),
+        ("GET", "socket", b"", 426),
+    ],
+)
+async def test_admitted_site_may_read(page: Page, method: str, where: str, body: bytes, status: int) -> None:
+    """Whatever a page of an admitted site is answered, its scripts may read it, errors and Retry-After too."""
+    headers = {"Origin": SHOP, "Authorization": "Bearer x" if "?visitor" in where else f"Bearer {page.token}"}
+    async with page.http.request(method, f"/chat/site-chat/{where}", data=body, headers=headers) as response:
+        assert response.status == status
+        assert [response.headers.get(name) for name in CORS] == [SHOP, "Retry-After", "Origin"]
+
+
+async def test_admitted_site_reads_why_its_body_was_not_read(page: Page) -> None:
+    """What is turned away before it is read is answered in the same way."""
+    async with page.post("frames", b"{}", **{"Origin": SHOP, "Content-Encoding": "gzip"}) as response:
+        assert response.status == 415
+        assert [response.headers.get(name) for name in CORS] == [SHOP, "Retry-After", "Origin"]
+
+
+async def test_admitted_site_reads_when_to_come_again(stage: Stage, page: Page) -> None:
+    """A site whose visitor is told to wait learns for how long."""
+    stage.down = True
+    said = {"type": "message", "id": "client-01", "text": "hi"}
+    async with page.post("frames", json.dumps(said).encode(), Origin=SHOP) as response:
+        assert response.status == 503
+        assert response.headers["Retry-After"] == "1"
+        assert [response.headers.get(name) for name in CORS] == [SHOP, "Retry-After", "Origin"]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "https://www.example.com.evil.example", "null", "", None])
+async def test_other_sites_hear_nothing_of_it(stage: Stage, page: Page, origin: str | None) -> None:
+    """A site that is not named, the hub's own page and a program get no word of who else may call."""
+    headers = {} if origin is None else {"Origin": origin}
+    for asked in (headers, {"Origin": stage.url}):
+        for method, where in (("OPTIONS", "frames"), ("POST", "hello"), ("POST", "frames"), ("GET", "socket")):
+            async with page.http.request(method, f"/chat/site-chat/{where}", data=b"{}", headers=asked) as response:
+                assert [name for name in response.headers if name.startswith("Access-Control") or name == "Vary"] == []
+
+
+@pytest.mark.parametrize(("channel", "status"), [("broken-chat", 503), ("nobody", 404)])
+async def test_only_a_chat_can_be_asked(page: Page, channel: str, status: int) -> None:
+    """Where there is no chat, a browser that asks first is told so."""
+    async with page.http.options(f"/chat/{channel}/hello", headers={"Origin": SHOP}) as response:
+        assert response.status == status
+
+
 async def test_page_under_another_name_of_the_hub(stage: Stage, page: Page) -> None:
     """A page that the hub serves under another host name may call the hub by that name."""
     port = stage.url.rpartition(":")[2]

@@ -556,6 +556,41 @@ async def test_widget_in_a_strange_site(browser: Any) -> None:
     assert stage.counts == before
 
 
+OWN_CLIENT = """
+async (hub) => {
+    const call = (where, token, body) => fetch(`${hub}/chat/site-chat/${where}`, {
+        method: body === undefined ? "GET" : "POST",
+        headers: {Authorization: `Bearer ${token}`, "Content-Type": "application/json"},
+        body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    const {token} = await (await call("hello", "", {})).json();
+    const said = await call("frames", token, {type: "message", id: "client-01", text: "你好"});
+    const wrong = await call("frames", "nobody", {type: "ping"});
+    const seen = await (await call("poll?after=0", token)).json();
+    return [said.status, (await said.json()).type, wrong.status, (await wrong.json()).code, seen[0].text];
+}
+"""
+
+
+async def test_site_with_a_client_of_its_own(browser: Any) -> None:
+    """An allowed site's own scripts speak the chat's protocol, and read what they are answered; nobody else's do."""
+    hub = socket.create_server(("127.0.0.1", 0))
+    at = f"http://127.0.0.1:{hub.getsockname()[1]}"
+    policy = f"default-src 'none'; connect-src {at}"
+    async with (
+        shop(at, policy) as site,
+        shop(at, policy) as stranger,
+        chat_stage({"allowed_origins": [site]}, listening=hub) as stage,
+        browsing(browser, stage) as page,
+    ):
+        await page.goto(site)
+        assert await page.evaluate(OWN_CLIENT, at) == [200, "ack", 403, "unverified", "你好"]
+        assert [message.text for message in stage.messages] == ["你好"]
+
+        await page.goto(stranger)
+        assert await page.evaluate(f"({OWN_CLIENT})({at!r}).catch((error) => error.name)") == "TypeError"
+
+
 async def test_page_obeys_its_own_site_only(browser: Any, stage: Stage) -> None:
     """Messages of a window that is not the allowed parent change nothing on the page."""
     async with visit(browser, stage) as page:
