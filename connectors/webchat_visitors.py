@@ -39,10 +39,10 @@ class Visitor(Struct, frozen=True, omit_defaults=True):
 
 class _Claims(Struct):
     sub: str | int
-    exp: int
-    name: str = ""
-    email: str = ""
-    nbf: int = 0
+    exp: int | float
+    name: str | None = None
+    email: str | None = None
+    nbf: int | float | None = None
 
 
 class _Header(Struct):
@@ -70,7 +70,8 @@ def identify(token: str, key: bytes, now: int) -> Visitor:
     """Return the shop's customer whom the JSON Web *token* names at *now* (ms). Raises `Unverified`.
 
     Claims: `sub` (the shop's id of the customer: 1 to 100 letters, digits or ``._@+:-``), `exp`
-    (required: a stolen identity must not last), `name`, `email`.
+    (required: a stolen identity must not last), `nbf`, `name`, `email`. Times are in seconds, with
+    fractions if the shop likes (RFC 7519 §2); null is as good as left out.
     """
     signed, _, proof = token.rpartition(".")
     expected = _encode(hmac.digest(key, _raw(signed), hashlib.sha256))
@@ -85,9 +86,9 @@ def identify(token: str, key: bytes, now: int) -> Visitor:
     user = str(claims.sub)
     if header.alg != "HS256" or not _USER.fullmatch(user):
         raise Unverified("the customer's identity needs alg HS256 and a sub of 1 to 100 plain characters")
-    if not claims.nbf - 60 <= now // 1000 < claims.exp:
+    if not (claims.nbf or 0) - 60 <= now / 1000 < claims.exp:
         raise Unverified("the customer's identity has expired")
-    return Visitor(f"u-{user}", now // 1000, _line(claims.name, 80), _line(claims.email, 200))
+    return Visitor(f"u-{user}", now // 1000, _line(claims.name or "", 80), _line(claims.email or "", 200))
 
 
 def _line(text: str, most: int) -> str:
