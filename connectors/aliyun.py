@@ -20,11 +20,11 @@ from connectors.aliyun_options import VARIABLE, AliyunOptions
 from connectors.aliyun_pushes import BEIJING, MOBILE, out_id, parse
 from connectors.aliyun_signature import query_string, signed_headers
 from connectors.base import (
+    Answer,
     BadOptions,
     Capabilities,
     Kit,
     Known,
-    Malformed,
     Options,
     Outbound,
     PlatformTemplate,
@@ -110,8 +110,8 @@ class AliyunSms:
         )
 
     async def receive(self, call: WebhookCall) -> Received:
-        if call.method != "POST":
-            raise Malformed("Aliyun pushes with POST only")
+        if call.method != "POST":  # a browser, or something that watches the address: nothing worth keeping
+            return Received(answer=Answer(405, headers={"Allow": "POST"}))
         return parse(call.body, self._kit.channel, call.now)
 
     async def send(self, message: Outbound) -> Sent:

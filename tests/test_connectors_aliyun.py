@@ -372,6 +372,15 @@ def test_nothing_at_all_is_malformed(body: bytes) -> None:
         parse(body, "test", NOW)
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_looking_at_the_address_leaves_nothing(method: str) -> None:
+    """A browser or a monitor that opens the callback is told that only POST is right; nothing of it is kept."""
+    received = await connector().receive(webhook_call(b"", url=HOOK, method=method))
+
+    assert (received.events, received.left) == ((), None)
+    assert (received.answer.status, received.answer.headers) == (405, {"Allow": "POST"})
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
