@@ -36,6 +36,9 @@ CODECS = frozenset(codecs.lookup(name).name for name in (
 ESCAPED = frozenset({"hz", "utf-7", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "iso2022_jp", "iso2022_kr"})
 """Codecs in which bytes below 128 are not themselves."""
 
+WIDE = frozenset({"utf-7", "utf-16", "utf-16-le", "utf-16-be", "utf-32"})
+"""Codecs of texts that no header is ever written in, whatever the text below is in."""
+
 MULTIBYTE = frozenset({"gb18030", "big5hkscs", "cp932", "cp949", "euc_jp"})
 """Codecs in which a few words may happen to be valid UTF-8."""
 
@@ -72,12 +75,19 @@ def codec(label: str) -> str:
     return known if known in CODECS else ""
 
 
+def readable(raw: bytes, label: str) -> str:
+    """Return the charset *label* of a mail's text if the header value *raw* may be in it too, else ""."""
+    name = codec(label)
+    return "" if name in WIDE or (name in ESCAPED and not raw.isascii()) else label
+
+
 def decode_words(raw: bytes, hint: str = "", *, thorough: bool = True) -> str:
     """Return a header value as text: RFC 2047 words decoded, bytes without a label read by *hint* or by their looks.
 
     Neighbouring words of one charset are joined before decoding, because many mailers cut them in
     the middle of a character.
     """
+    hint = readable(raw, hint)
     pieces: list[str] = []
     words: list[tuple[str, bytes]] = []
     position = 0

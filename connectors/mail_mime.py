@@ -14,11 +14,14 @@ from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct, field
 
-from connectors.mail_charset import decode, decode_words, unbase64
+from connectors.mail_charset import decode, decode_words, readable, unbase64
 
 FIELD_NAME = re.compile(rb"[!-9;-~]{1,100}")
 PARAMETER = re.compile(rb'\s*([^=;\s"]{1,80})\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)', re.DOTALL)
 ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+NEEDED = re.compile(rb'\\(["\\])')
+"""The escapes that quotes need; in names beyond ASCII a backslash before anything else is one that was meant."""
+
 SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?")
 MEDIA_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,100}", re.ASCII)
 UNFOLDED = re.compile(rb"[\w.-]{1,40}\*?(?:\d{1,4}\*?)?=")
@@ -126,8 +129,21 @@ def read_headers(raw: bytes, start: int, end: int, limits: Limits) -> tuple[Head
     return Headers(tuple((name, b"".join(rows).strip()) for name, rows in fields)), position
 
 
-def read_value(raw: bytes, limits: Limits) -> tuple[str, dict[str, str]]:
-    """Split a structured field into its value and parameters, RFC 2231 pieces joined. Raises `TooComplex`."""
+def read_value(raw: bytes, limits: Limits, hint: str = "") -> tuple[str, dict[str, str]]:
+    """Split a structured field into its value and parameters, RFC 2231 pieces joined. Raises `TooComplex`.
+
+    *hint* is the charset of letters that come without one, if the field has no charset of its own.
+    """
+    value, pieces = _pieces(raw, limits)
+    if not raw.isascii():
+        # The second byte of a letter in Big5 or GBK may look like a backslash, so letters are read before quotes.
+        hint = readable(raw, _assemble(pieces.get("charset", [])) or hint)
+        value, pieces = _pieces(decode(raw, hint).encode(), limits)
+    return value.decode("ascii", "replace").strip().lower(), {name: _assemble(parts) for name, parts in pieces.items()}
+
+
+def _pieces(raw: bytes, limits: Limits) -> tuple[bytes, dict[str, list[tuple[int, bool, bytes]]]]:
+    """Return the value, and the pieces of each parameter: number, percent-encoded, content."""
     value, _, rest = raw.partition(b";")
     words = value.split(None, 1)
     if len(words) == 2 and b"=" in words[1]:  # no semicolon before the first parameter
@@ -144,13 +160,13 @@ def read_value(raw: bytes, limits: Limits) -> tuple[str, dict[str, str]]:
             pieces.setdefault(section[1], []).append((int(section[2] or 0), bool(section[3]), _unquote(match[2])))
         found = rest.find(b";", match.end() if match else position)
         position = len(rest) if found < 0 else found + 1
-    return value.decode("ascii", "replace").strip().lower(), {name: _assemble(parts) for name, parts in pieces.items()}
+    return value, pieces
 
 
 def _unquote(raw: bytes) -> bytes:
     if not raw.startswith(b'"'):
         return raw.strip()
-    return ESCAPE.sub(rb"\1", raw[1:].removesuffix(b'"'))
+    return (ESCAPE if raw.isascii() else NEEDED).sub(rb"\1", raw[1:].removesuffix(b'"'))
 
 
 def _is_base64(body: bytes) -> bool:
@@ -178,7 +194,7 @@ def _assemble(pieces: list[tuple[int, bool, bytes]]) -> str:
     pieces = list({piece[:2]: piece for piece in reversed(pieces)}.values())[::-1]
     encoded = [piece for piece in pieces if piece[1]]
     if not encoded:
-        return decode_words(b"".join(value for _, _, value in sorted(pieces)))
+        return decode_words(b"".join(value for _, _, value in sorted(pieces)), "utf-8")
     if len({number for number, _, _ in pieces}) < len(pieces):
         pieces = encoded
     charset, data = "", b""
@@ -198,6 +214,8 @@ class _Reader:
         self._raw = raw
         self._limits = limits
         self._count = 0
+        self._charset = ""
+        """What the first text says of its charset: file names are hardly ever in another one."""
 
     def read(self, start: int, end: int, depth: int, usual: str) -> Part:
         self._count += 1
@@ -206,8 +224,11 @@ class _Reader:
         if depth > self._limits.depth:
             raise TooComplex(f"parts nested deeper than {self._limits.depth}")
         headers, body = read_headers(self._raw, start, end, self._limits)
-        kind, parameters = read_value(headers.first("content-type"), self._limits)
-        disposition, named = read_value(headers.first("content-disposition"), self._limits)
+        kind, parameters = read_value(headers.first("content-type"), self._limits, self._charset)
+        if kind.startswith("text/") and not self._charset:
+            self._charset = parameters.get("charset", "")
+        hint = parameters.get("charset", "") or self._charset
+        disposition, named = read_value(headers.first("content-disposition"), self._limits, hint)
         filename = named.get("filename", "") or parameters.get("name", "")
         if not MEDIA_TYPE.fullmatch(kind):
             # A file whose type nobody can read is known by its name.

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from connectors.base import Ignored, Message, Receipt
-from connectors.mail_mime import Limits, Part, TooComplex, read
+from connectors.mail_mime import Limits, Part, TooComplex, read, read_value
 from connectors.mail_parse import Job, Parsed, digest, parse, salvage
 from connectors.sandbox import Exhausted, Sandbox
 from tests.mail_hostile import HOSTILE, mail
@@ -458,6 +458,53 @@ def test_a_name_alone_makes_no_file_of_the_text(head: bytes, body: bytes, text: 
     found = message(mail(head, body))
 
     assert (text, files) == (found.text, [file.name for file in found.media])
+
+
+@pytest.mark.parametrize(
+    ("head", "written", "text_in", "name"),
+    [
+        ('Content-Type: application/pdf; charset=big5; name="許功蓋.pdf"', "big5", "utf-8", "許功蓋.pdf"),
+        ('Content-Type: application/pdf; name="許功蓋.pdf"; charset=big5', "big5", "utf-8", "許功蓋.pdf"),
+        ('Content-Type: application/pdf; charset=big5; name="淺.pdf"', "big5", "utf-8", "淺.pdf"),
+        ('Content-Type: application/pdf; charset=big5; name="許功"; x=1', "big5", "utf-8", "許功"),
+        ('Content-Type: application/pdf; charset=gbk; name="許功蓋.pdf"', "gbk", "utf-8", "許功蓋.pdf"),
+        ('Content-Type: application/pdf; name="許功蓋.pdf"', "gbk", "gb2312", "許功蓋.pdf"),
+        ('Content-Type: application/pdf; name="功能說明.pdf"', "big5", "big5", "功能說明.pdf"),
+        ("Content-Type: application/pdf; name=功能說明.pdf", "big5", "big5", "功能說明.pdf"),
+        (
+            'Content-Type: application/pdf\r\nContent-Disposition: attachment; filename="功能說明.pdf"',
+            "big5",
+            "big5",
+            "功能說明.pdf",
+        ),
+        (
+            'Content-Type: application/pdf; charset=big5\r\nContent-Disposition: attachment; filename="淺.pdf"',
+            "big5",
+            "utf-8",
+            "淺.pdf",
+        ),
+        ('Content-Type: application/pdf; name="功能說明.pdf"', "utf-8", "big5", "功能說明.pdf"),
+        ('Content-Type: application/pdf; name="订单说明.pdf"', "gbk", "utf-8", "订单说明.pdf"),
+        ('Content-Type: application/pdf; name="订单说明.pdf"', "utf-8", "utf-16", "订单说明.pdf"),
+        ('Content-Type: application/pdf; name="a \\"说明\\".pdf"', "gbk", "gbk", 'a "说明".pdf'),
+        ("Content-Type: application/pdf; name*=big5''%B3%5C%A5%5C%BB%5C.pdf", "ascii", "utf-8", "許功蓋.pdf"),
+    ],
+)
+def test_raw_file_names(head: str, written: str, text_in: str, name: str) -> None:
+    """A file name in plain letters is read by the charset of its own field, else by that of the mail's text."""
+    parts = b"--b\r\nContent-Type: text/plain; charset=%s\r\n\r\nx\r\n--b\r\n" % text_in.encode()
+    body = parts + head.encode(written) + b"\r\n\r\n%PDF\r\n--b--\r\n"
+    part = read(mail(b"Content-Type: multipart/mixed; boundary=b\r\n", body), Limits()).parts[1]
+
+    assert name == part.filename
+
+
+@given(st.binary(max_size=60), st.sampled_from(["", "big5", "gbk", "utf-16", "hz", "iso-2022-jp", "nonsense"]))
+def test_any_parameter_is_read(value: bytes, label: str) -> None:
+    """Whatever stands in a field, it comes to an end with text that can be stored."""
+    _, found = read_value(b'a/b; name="' + value + b'; charset="' + label.encode(), Limits(), label)
+
+    assert json.dumps(found, ensure_ascii=False).encode()
 
 
 def test_type_without_a_semicolon() -> None:
