@@ -7,7 +7,7 @@ import re
 from msgspec import Struct
 
 from connectors.base import mail_address
-from connectors.mail_charset import decode, decode_words, line
+from connectors.mail_charset import decode, decode_words, line, readable
 
 LONGEST = 64 << 10
 LONGEST_NAME = 10
@@ -15,6 +15,7 @@ LONGEST_NAME = 10
 
 TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"?|<([^<>]*)>?|([,;()])|([^"<,;()]+)', re.DOTALL)
 ADDRESS = re.compile(r"[^\s<>@,;:\"()\[\]\\]{1,64}@[^\s<>@,;:\"()\\]{1,255}")
+ANGLE = re.compile(r"<([^<>]*)>")
 QUOTES = "\"'“”‘’ "
 
 
@@ -28,7 +29,7 @@ class Person(Struct, frozen=True):
 def read_people(raw: bytes, limit: int, hint: str = "", *, thorough: bool = True) -> list[Person]:
     """Return up to *limit* people of a header value; an entry without an address belongs to the next one."""
     raw = raw[:LONGEST]
-    text = raw.decode("ascii") if raw.isascii() else decode(raw, hint, thorough=thorough)
+    text = raw.decode("ascii") if raw.isascii() else decode(raw, readable(raw, hint), thorough=thorough)
     people: list[Person] = []
     entry = _Entry()
     depth = 0
@@ -49,7 +50,16 @@ def read_people(raw: bytes, limit: int, hint: str = "", *, thorough: bool = True
         elif atom:
             entry.names.append(atom.rpartition(":")[2] if atom.isascii() and "=?" not in atom else atom)
     entry.close(people, thorough=thorough)
-    return people
+    return people or _anybody(text, thorough=thorough)
+
+
+def _anybody(text: str, *, thorough: bool) -> list[Person]:
+    """Return whom a broken header value (a parenthesis never closed) names last in brackets, else first without."""
+    for match in reversed(list(ANGLE.finditer(text))):
+        if address := _address(match[1]):
+            return [Person(_name([text[: match.start()]], address, thorough=thorough), address)]
+    address = _address(line(text, LONGEST))
+    return [Person("", address)] if address else []
 
 
 class _Entry:

@@ -59,6 +59,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "10000-addresses": lambda: HEAD + b"Cc: " + b", ".join(b"a%d@b.cn" % n for n in range(10_000)) + b"\r\n\r\nx",
     "addresses-without-at": lambda: b"From: " + b"a," * 100_000 + b"<a@b.cn>\r\n\r\nx",
     "200k-parentheses": lambda: b"From: " + b"(" * 200_000 + b" a@b.cn\r\n\r\nx",
+    "angles-after-a-parenthesis": lambda: b"From: (" + b"<@" * 15_000 + b"@" * 30_000 + b"\r\n\r\nx",
     "nested-2000": lambda: nested(2_000),
     "dolls-2000": lambda: russian_dolls(2_000),
     "100000-headers": lambda: b"X-A: 1\r\n" * 100_000 + HEAD + b"\r\nx",

@@ -211,6 +211,10 @@ def test_automatic_mail_by_words(sender: str, subject: str, auto: bool) -> None:
         ("group: a@b.cn, c@d.cn;", ("", "a@b.cn")),
         ("=?utf-8?B?5byg5LiJIDxhQGIuY24+?=", ("张三", "a@b.cn")),
         ("evil\u202egnp <a@b.cn>", ("evil gnp", "a@b.cn")),
+        ("Li (shop <lilei@a.cn>", ("Li (shop", "lilei@a.cn")),
+        ("Li (shop lilei@a.cn", ("", "lilei@a.cn")),
+        ("(x <old@b.cn> Li <lilei@a.cn> <>", ("(x  Li", "lilei@a.cn")),
+        ("(nobody at all <lilei>", ("", "nobody@invalid")),
         ("undisclosed-recipients:;", ("", "nobody@invalid")),
         ("", ("", "nobody@invalid")),
     ],
@@ -221,6 +225,20 @@ def test_who_wrote(header: str, expected: tuple[str, str]) -> None:
     event = message(f"From: {raw}\r\n\r\nx".encode())
 
     assert expected == (event.name, event.address.removeprefix("mailto:"))
+
+
+@pytest.mark.parametrize("label", ["utf-16", "utf-16le", "utf-32", "utf-7", "hz-gb-2312", "iso-2022-jp", "iso-2022-kr"])
+def test_charset_that_no_header_is_in(label: str) -> None:
+    """Names in plain letters are read by their looks where the text's charset cannot be that of a header."""
+    fields = "From: 李雷 <lilei@a.cn>\r\nSubject: 订单 1+1\r\nTo: (售后 <service@example.com>\r\n"
+    event = message(f"{fields}Content-Type: text/plain; charset={label}\r\n\r\n".encode())
+
+    assert (event.name, event.address, event.subject) == ("李雷", "mailto:lilei@a.cn", "订单 1+1")
+
+
+def test_plain_words_are_no_utf_16() -> None:
+    """A subject of plain ASCII stays what it is, whatever the text's charset."""
+    assert message(mail(b"Content-Type: text/plain; charset=utf-16\r\n", b"")).subject == "hi"
 
 
 @pytest.mark.parametrize(
