@@ -45,7 +45,10 @@ MULTIBYTE = frozenset({"gb18030", "big5hkscs", "cp932", "cp949", "euc_jp"})
 SAMPLE = 4096
 MOSTLY = 0.8
 
-WORD = re.compile(rb"=\?([^?\s]{1,80})\?([bBqQ])\?([^?]*)\?=")
+WORD = re.compile(rb"=\?([^?\s]{1,80})\?(?:([bB])\?([^?]*)|([qQ])\?((?:[^?=]|\?(?!=)|=(?!\?)|=(?=\?=))*+))\?=")
+"""A word of RFC 2047. In Q careless mailers leave question marks as they are; it goes no further than to the next word,
+so that halves of words take no longer than their length."""
+
 HIGH = re.compile(rb"[\x80-\xff]+")
 SURROGATES = re.compile("[\ud800-\udfff]")
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
@@ -97,7 +100,8 @@ def decode_words(raw: bytes, hint: str = "", *, thorough: bool = True) -> str:
             pieces.append(_join(words, thorough=thorough))
             words = []
             pieces.append(decode(gap, hint, thorough=thorough))
-        charset, encoding, text = match.groups()
+        charset = match[1]
+        encoding, text = match.group(2, 3) if match[2] else match.group(4, 5)
         kind = charset.decode("ascii", "replace").lower().partition("*")[0] + "?" + encoding.decode().lower()
         if words and words[-1][0] != kind:
             pieces.append(_join(words, thorough=thorough))

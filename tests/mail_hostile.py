@@ -51,6 +51,9 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
         b"From: a@b.cn\r\nSubject:" + b"\r\n =?utf-8?Q?=E4=BD=A0?=" * 9_000 + b"\r\n\r\nx"
     ),
     "half-encoded-words": lambda: b"From: a@b.cn\r\nSubject: " + b"=?utf-8?Q?" * 25_000 + b"\r\n\r\nx",
+    "words-of-question-marks": lambda: (
+        b"From: a@b.cn\r\nSubject: " + b"=?u?q?" * 10_000 + b"=?=?q??" * 10_000 + b"?" * 90_000 + b"\r\n\r\nx"
+    ),
     "words-of-many-charsets": lambda: (
         b"From: a@b.cn\r\nSubject:"
         + b"".join(b" =?utf-8?Q?a%d?= =?gbk?B?xOM=?= =?big5?B?p0E=?=" % n for n in range(5_000))
