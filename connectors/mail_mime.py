@@ -17,6 +17,9 @@ from msgspec import Struct, field
 from connectors.mail_charset import decode, decode_words, readable, unbase64
 
 FIELD_NAME = re.compile(rb"[!-9;-~]{1,100}")
+EMPTY = re.compile(rb"[\r\n]+")
+EMPTY_LINE = re.compile(rb"\n\r?\n")
+PEOPLE = re.compile(rb"^(?:from|to)[ \t]{0,9}:", re.IGNORECASE | re.MULTILINE)
 PARAMETER = re.compile(rb'\s*([^=;\s"]{1,80})\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)', re.DOTALL)
 ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 NEEDED = re.compile(rb'\\(["\\])')
@@ -102,9 +105,16 @@ def read(raw: bytes, limits: Limits) -> Part:
 
 
 def read_headers(raw: bytes, start: int, end: int, limits: Limits) -> tuple[Headers, int]:
-    """Read the header at *start*; return it and where the body begins. Raises `TooComplex`."""
+    """Read the header at *start*; return it and where the body begins. Raises `TooComplex`.
+
+    At 0 a whole mail begins: there empty lines before the header, and lines in it that are none, are forgiven
+    as long as who wrote it, or to whom, comes only after them.
+    """
     fields: list[tuple[str, list[bytes]]] = []
     position = start
+    forgiven = 0  # up to where lines belong to the header, whatever they look like
+    if start == 0 and (skipped := EMPTY.match(raw, 0, end)) and _people(raw, skipped.end(), end, limits):
+        position = skipped.end()
     while position < end:
         found = raw.find(b"\n", position, end)
         stop = end if found < 0 else found + 1
@@ -122,11 +132,23 @@ def read_headers(raw: bytes, start: int, end: int, limits: Limits) -> tuple[Head
         elif colon and FIELD_NAME.fullmatch(name.rstrip()):
             fields.append((name.rstrip().decode("ascii").lower(), [value]))
         elif fields or not row.startswith((b"From ", b">From ")):
-            break  # no blank line: the body begins where the header stops looking like one
+            if start == 0 and position >= forgiven and not any(name == "from" for name, _ in fields):
+                forgiven = _people(raw, position, end, limits)
+            if position >= forgiven:
+                break  # no blank line: the body begins where the header stops looking like one
+            if fields:
+                fields[-1][1].append(b" " + row)
         if len(fields) > limits.headers:
             raise TooComplex(f"more than {limits.headers} header fields")
         position = stop
     return Headers(tuple((name, b"".join(rows).strip()) for name, rows in fields)), position
+
+
+def _people(raw: bytes, start: int, end: int, limits: Limits) -> int:
+    """Return where the last From or To begins before the next empty line, 0 if none does."""
+    stop = min(end, limits.header_bytes)
+    empty = EMPTY_LINE.search(raw, start, stop)
+    return max((match.start() for match in PEOPLE.finditer(raw, start, empty.start() if empty else stop)), default=0)
 
 
 def read_value(raw: bytes, limits: Limits, hint: str = "") -> tuple[str, dict[str, str]]:

@@ -66,6 +66,8 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "nested-2000": lambda: nested(2_000),
     "dolls-2000": lambda: russian_dolls(2_000),
     "100000-headers": lambda: b"X-A: 1\r\n" * 100_000 + HEAD + b"\r\nx",
+    "lines-that-are-no-header": lambda: b"\n" * 100 + b"To: a@b.cn\nx\n" * 20_000 + HEAD + b"\r\nx",
+    "rows-before-the-sender": lambda: b"Subject: a\n" + b"x\n" * 100_000 + HEAD + b"\r\nx",
     "header-without-end": lambda: b"Subject: " + b"a" * 5_000_000,
     "folded-header-without-end": lambda: b"Subject: a\r\n" + b" a\r\n" * 1_000_000,
     "no-newline-at-all": lambda: b"x" * 5_000_000,

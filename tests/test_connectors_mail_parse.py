@@ -517,6 +517,35 @@ def test_raw_file_names(head: str, written: str, text_in: str, name: str) -> Non
     assert name == part.filename
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("mail", "expected"),
+    [
+        ("Subject: 第一行\n第二行没有缩进\nFrom: 李雷 <lilei@a.cn>\n\n正文", ("李雷", "第一行 第二行没有缩进", "正文")),
+        ("Subject: a\nb\nc\nX-A: 1\nd\nFrom: 李雷 <lilei@a.cn>\nTo: x@y.z\n\n正文", ("李雷", "a b c", "正文")),
+        ("\nFrom: 李雷 <lilei@a.cn>\nSubject: a\n\n正文", ("李雷", "a", "正文")),
+        ("\n\n\nSubject: a\nFrom: 李雷 <lilei@a.cn>\n\n正文", ("李雷", "a", "正文")),
+        ("\n\nFrom x Fri Nov 20\nSubject: a\nFrom: 李雷 <lilei@a.cn>\n\n正文", ("李雷", "a", "正文")),
+        ("From: 李雷 <lilei@a.cn>\nSubject: a\n正文\nTo: x@y.z\n\n更多", ("李雷", "a", "正文\nTo: x@y.z\n\n更多")),
+        ("Subject: a\n\nFrom: 李雷 <lilei@a.cn>\n\n正文", ("", "a", "From: 李雷 <lilei@a.cn>\n\n正文")),
+        ("Subject: a\n正文\n\nFrom: 李雷 <lilei@a.cn>", ("", "a", "正文\n\nFrom: 李雷 <lilei@a.cn>")),
+        ("\n\nNote: 正文\n\nFrom: 李雷 <lilei@a.cn>", ("", "", "Note: 正文\n\nFrom: 李雷 <lilei@a.cn>")),
+    ],
+)
+def test_headers_of_careless_programs(mail: str, expected: tuple[str, str, str], end: str) -> None:
+    """Empty lines before a header and a continuation that is not indented do not hide who wrote; a body stays one."""
+    event = message(mail.replace("\n", end).encode())
+
+    assert expected == (event.name, event.subject, event.text)
+
+
+def test_part_without_a_header() -> None:
+    """In a part the first empty line ends the header, whatever its text looks like."""
+    body = b"--b\r\n\r\nFrom: x@y.z\r\n\r\nhello\r\n--b--\r\n"
+
+    assert message(mail(b"Content-Type: multipart/mixed; boundary=b\r\n", body)).text == "From: x@y.z\n\nhello"
+
+
 @given(st.binary(max_size=60), st.sampled_from(["", "big5", "gbk", "utf-16", "hz", "iso-2022-jp", "nonsense"]))
 def test_any_parameter_is_read(value: bytes, label: str) -> None:
     """Whatever stands in a field, it comes to an end with text that can be stored."""
