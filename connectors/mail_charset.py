@@ -20,20 +20,25 @@ ALIASES = {
     "hz-gb-2312": "hz", "hz": "hz", "utf8": "utf-8", "utf-8": "utf-8", "utf8mb4": "utf-8", "x-utf-8": "utf-8",
     "unicode-1-1-utf-8": "utf-8", "unicode-1-1-utf-7": "utf-7", "shift_jis": "cp932", "shift-jis": "cp932",
     "sjis": "cp932", "x-sjis": "cp932", "windows-31j": "cp932", "ks_c_5601-1987": "cp949", "ks_c_5601": "cp949",
+    "cp50220": "iso2022_jp_ext", "cp50221": "iso2022_jp_ext", "cp50222": "iso2022_jp_ext",
+    "iso-2022-jp-ms": "iso2022_jp_ext", "csiso2022jp2": "iso2022_jp_2", "csiso2022jp": "iso2022_jp",
     "euc-kr": "cp949", "iso-8859-8-i": "iso8859-8", "x-mac-roman": "mac-roman", "tis-620": "tis-620",
 }  # fmt: skip
 """Labels as mailers write them -> the codec for what they really mean (WHATWG Encoding §4.2, and practice)."""
 
 CODECS = frozenset(codecs.lookup(name).name for name in (
     "utf-8", "utf-7", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030", "big5hkscs", "hz", "euc-jp",
-    "cp932", "iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_3", "iso2022_kr", "cp949", "cp874",
+    "cp932", "iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_3", "iso2022_jp_ext", "iso2022_kr", "cp949",
+    "cp874",
     "tis-620", "koi8-r", "koi8-u", "mac-roman", "cp437", "cp850", "cp866", "cp1250", "cp1251", "cp1253",
     "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "iso8859-2", "iso8859-3", "iso8859-4", "iso8859-5",
     "iso8859-6", "iso8859-7", "iso8859-8", "iso8859-9", "iso8859-10", "iso8859-11", "iso8859-13", "iso8859-14",
     "iso8859-15", "iso8859-16",
 ))  # fmt: skip
 
-ESCAPED = frozenset({"hz", "utf-7", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "iso2022_jp", "iso2022_kr"})
+ESCAPED = frozenset({"hz", "utf-7", "utf-16", "utf-16-le", "utf-16-be", "utf-32"}) | {
+    name for name in CODECS if name.startswith("iso2022_")
+}
 """Codecs in which bytes below 128 are not themselves."""
 
 WIDE = frozenset({"utf-7", "utf-16", "utf-16-le", "utf-16-be", "utf-32"})

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct, field
 
-from connectors.mail_charset import decode, decode_words, readable, unbase64
+from connectors.mail_charset import codec, decode, decode_words, readable, unbase64
 
 FIELD_NAME = re.compile(rb"[!-9;-~]{1,100}")
 EMPTY = re.compile(rb"[\r\n]+")
@@ -29,6 +29,13 @@ SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?")
 MEDIA_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,100}", re.ASCII)
 UNFOLDED = re.compile(rb"[\w.-]{1,40}\*?(?:\d{1,4}\*?)?=")
 BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+TRANSFER = re.compile(r"""\s*(?:\([^()]{0,200}\)\s*)*["']?\s*([\w-]+)""", re.ASCII)
+"""The name of a transfer encoding, be it in quotes or behind a comment."""
+
+META = re.compile(rb"""<meta\s[^<>]{0,200}?\bcharset\s{0,9}=\s{0,9}["']?\s{0,9}([\w.:-]{1,40})""", re.IGNORECASE)
+PRESCANNED = 4096
+"""Bytes of HTML that are searched for its charset; the HTML standard asks for 1024."""
+
 LOOKED_AT = 40
 """Rows that show whether a text is in base64."""
 
@@ -84,7 +91,8 @@ class Part(Struct, frozen=True):
 
     def content(self) -> bytes:
         """Return the body with its transfer encoding undone; what is damaged is read as far as it goes."""
-        encoding = self.headers.text("content-transfer-encoding").partition(";")[0].strip()
+        named = TRANSFER.match(self.headers.text("content-transfer-encoding"))
+        encoding = named[1] if named else ""
         if encoding == "base64":
             # Some mailers promise base64 and send the words as they are.
             return self.body if self.type.startswith("text/") and not _is_base64(self.body) else unbase64(self.body)
@@ -93,8 +101,11 @@ class Part(Struct, frozen=True):
         return self.body
 
     def text(self) -> str:
-        """Return the body as text."""
-        return decode(self.content(), self.parameters.get("charset", ""))
+        """Return the body as text; HTML may name its charset itself where the header does not."""
+        content, label = self.content(), self.parameters.get("charset", "")
+        if self.type == "text/html" and not codec(label) and (meta := META.search(content[:PRESCANNED])):
+            label = readable(content, meta[1].decode("ascii"))
+        return decode(content, label)
 
 
 def read(raw: bytes, limits: Limits) -> Part:

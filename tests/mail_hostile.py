@@ -77,6 +77,10 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "idna-charset": lambda: mail(b"Content-Type: text/plain; charset=idna\r\n", b"xn--" * 200_000 + b"\xff"),
     "unicode-escape-charset": lambda: mail(b"Content-Type: text/plain; charset=unicode_escape\r\n", b"\\ud800\xff"),
     "lone-surrogates": lambda: mail(b"Content-Type: text/plain; charset=utf-7\r\n", b"+2AA- +3AA-"),
+    "comments-before-base64": lambda: mail(
+        b"Content-Transfer-Encoding: " + b"(" * 100_000 + b"()" * 50_000 + b"\r\n"
+    ),
+    "charsets-in-html": lambda: mail(b"Content-Type: text/html\r\n", b"<meta charset" * 300 + b"\xff" * 100_000),
     "random-bytes": lambda: mail(b"Content-Type: text/plain\r\n", bytes(range(128, 256)) * 8_000),
     "base64-garbage": lambda: mail(
         b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n", b"=A" * 2_000_000

@@ -539,6 +539,43 @@ def test_headers_of_careless_programs(mail: str, expected: tuple[str, str, str],
     assert expected == (event.name, event.subject, event.text)
 
 
+@pytest.mark.parametrize(
+    ("field", "meta", "text", "written"),
+    [
+        ("text/html", "<meta charset=euc-kr>", "안녕하세요 주문", "euc-kr"),
+        ("text/html", '<META CHARSET="EUC-KR"/>', "안녕하세요 주문", "euc-kr"),
+        (
+            "text/html",
+            "<meta http-equiv='Content-Type' content='text/html; charset=shift_jis'>",
+            "注文はどこですか",
+            "cp932",
+        ),
+        ("text/html; charset=us-ascii", "<meta charset=windows-1251>", "Где мой заказ", "cp1251"),
+        ("text/html", "<meta charset=iso-2022-jp>", "注文はどこですか", "iso2022_jp"),
+        ("text/html; charset=euc-kr", "<meta charset=gb2312>", "안녕하세요 주문", "euc-kr"),
+        ("text/html", "<meta charset=gb2312>", "我的订单", "utf-8"),
+        ("text/html", "<meta charset=utf-16>", "我的订单", "utf-8"),
+        ("text/html", "<meta charset=nonsense>", "我的订单", "gbk"),
+        ("text/html", "<meta name=description content=x>", "我的订单", "gbk"),
+    ],
+)
+def test_html_that_names_its_charset(field: str, meta: str, text: str, written: str) -> None:
+    """What HTML says of its charset counts where the header says nothing, as far as the bytes agree."""
+    raw = mail(f"Content-Type: {field}\r\n".encode(), f"<html><head>{meta}</head><p>{text}</p>".encode(written))
+
+    assert text == message(raw).text
+
+
+@pytest.mark.parametrize(
+    "field", ['"base64"', "base64 (as ever)", "(really) base64", "'base64'", "BASE64;", " base64\t"]
+)
+def test_transfer_encodings_as_they_are_written(field: str) -> None:
+    """Quotes and comments around the name of a transfer encoding change nothing."""
+    head = f"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: {field}\r\n"
+
+    assert message(mail(head.encode(), b"5L2g5aW95ZWK5L2g5aW95ZWK\r\n")).text == "你好啊你好啊"
+
+
 def test_part_without_a_header() -> None:
     """In a part the first empty line ends the header, whatever its text looks like."""
     body = b"--b\r\n\r\nFrom: x@y.z\r\n\r\nhello\r\n--b--\r\n"
