@@ -257,13 +257,15 @@ class Deliveries:
         requeue: bool = False,
         park: bool = False,
         story: Sequence[Value] = (),
+        about: str = "",
         values: Sequence[Value] = (),
     ) -> str:
         """Record an outcome and return the state that holds now.
 
         *cause* and *by* say what told us, see `outbox.history`. *ask* is when the platform may be asked about what is
         uncertain. *refund* gives the reply window its message back; *drop* keeps it out of the dead letters;
-        *park* lets it wait beside its line; *story* is an event for the timeline. Raises `NotNow` if the state is not
+        *park* lets it wait beside its line; *story* is an event for the timeline;
+        *about* is the platform's id that its report is about. Raises `NotNow` if the state is not
         the one to *expect*, `Fenced`, `NoDelivery`, `StoreError`.
         """
         place = delivery.place
@@ -305,6 +307,7 @@ class Deliveries:
             "refund": (f"a:{delivery.address}", f"wl:{delivery.channel}") if refund and own else None,
             "park": park or None,
             "story": text(story) if story else None,
+            "about": about or None,
             "keep": KEPT_LETTER,
             "log": text(word for pair in logged.items() for word in pair),
         }
@@ -337,9 +340,10 @@ class Deliveries:
     ) -> str:
         """Settle an uncertain delivery of which the part in question did arrive; what is left of it is owed.
 
-        Returns the state that holds now. Raises `NotNow` if it is no longer uncertain, `NoDelivery`, `StoreError`.
+        A part that failed there is not out. Returns the state that holds now. Raises `NotNow` if it is no longer
+        uncertain, `NoDelivery`, `StoreError`.
         """
-        part = delivery.part + 1
+        part = delivery.part + (state != "failed")
         values: list[Value] = ["part", part]
         early: list[tuple[str, int, str]] = []
         rest_waits = part < delivery.of and state != "failed"
@@ -351,12 +355,12 @@ class Deliveries:
             else:
                 early = await self.link(delivery, external_id)
         facts: dict[str, Any] = {"due": now, "requeue": True} if rest_waits else {}
-        facts |= {"cause": cause, "by": by, "error": error, "values": values}
+        facts |= {"cause": cause, "by": by, "error": error, "values": values, "about": external_id}
         state = await self.settle(
             delivery, "queued" if rest_waits else state, now, expect="uncertain", force=True, **facts
         )
         for news, at, reason in early:  # what the platform reported before we knew whose it is
-            state = await self.settle(delivery, news, at, cause="receipt", error=reason)
+            state = await self.settle(delivery, news, at, cause="receipt", error=reason, about=external_id)
         return state
 
     async def close_window(self, delivery: Delivery, until: str | None) -> bool:
@@ -425,8 +429,9 @@ class Deliveries:
         if delivery.state not in ("dead", "failed", "uncertain", "deferred"):
             raise NotNow(f"a delivery that is {delivery.state} needs no retry")
         values: list[Value] = ["attempts", 0, "created", now, "insist", 1]
-        if delivery.state == "failed" and delivery.part >= delivery.of:
-            values += ("part", 0, "ext", "", "round", delivery.round + 1)
+        refused = "failed" in delivery.reports.values() or delivery.part >= delivery.of
+        if delivery.state == "failed" and refused:
+            values += ("part", 0, "ext", "", "reports", "", "round", delivery.round + 1)
         await self.settle(
             delivery,
             "queued",

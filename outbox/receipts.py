@@ -65,4 +65,4 @@ class Receipts:
             return
         # The last part of an answer speaks for all, but none may fail.
         if not known or external_id == known[-1] or state == "failed":
-            await self._deliveries.settle(delivery, state, at, cause="receipt", error=error)
+            await self._deliveries.settle(delivery, state, at, cause="receipt", error=error, about=external_id)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from connectors.base import Media, Outbound, OutboundMedia, Rejected, Sent, Uncertain, Unreachable, WindowClosed
 from inbox import conversations
@@ -239,7 +239,8 @@ class Sender:
         """Link the id of a part once all are out, and apply receipts that were faster than the answers to our calls."""
         for state, at, error in await self._deliveries.link(delivery, external_id):
             if last or state == "failed":
-                await self._deliveries.settle(delivery, state, at, cause="receipt", error=error)
+                facts: dict[str, Any] = {"error": error, "about": external_id}
+                await self._deliveries.settle(delivery, state, at, cause="receipt", **facts)
 
 
 async def surely(step: Callable[[], Awaitable[T]]) -> T:

@@ -220,6 +220,31 @@ async def test_a_part_is_settled_by_its_own_receipt(store_url: str, tmp_path: Pa
         assert ["fgh"] == platform.texts
 
 
+@pytest.mark.parametrize("how", ["query", "receipt"])
+async def test_a_part_that_failed_is_not_out(store_url: str, tmp_path: Path, how: str) -> None:
+    """The first of two parts failed: a person's retry sends the whole answer anew; what is said of the first is old."""
+    async with asking(store_url, tmp_path) as (inbox, platform):
+        delivery = await doubtful(inbox, "abcdefgh")
+        if how == "query":
+            platform.listed = (Known("k1", "abcde", "failed", "unknown number"),)
+            inbox.move(6)
+        else:
+            await inbox.recorder.record("shop", [Receipt(f"{delivery.id}.0", "failed", inbox.clock(), "no")])
+            await inbox.route()
+        assert 0 == (await inbox.state(delivery, "failed")).part
+        platform.script.append(Unreachable("away"))
+        await inbox.deliveries.retry(delivery.id, inbox.clock())
+        again = await inbox.state(delivery, "deferred")
+        assert (1, ()) == (again.round, again.external_ids)
+        for name in ("k1", f"{delivery.id}.0"):
+            await inbox.recorder.record("shop", [Receipt(name, "failed", 1, "unknown number")])
+        await inbox.route()
+        assert "deferred" == (await inbox.deliveries.load(delivery.id)).state
+        inbox.move(60)
+        await inbox.state(delivery, "sent")
+        assert ["abcde", "fgh"] == platform.texts
+
+
 @pytest.mark.parametrize("taken", [True, False], ids=["it was taken", "it was not"])
 async def test_twilio_is_asked(store_url: str, tmp_path: Path, taken: bool) -> None:
     """Twilio took a message and the connection broke, or it broke before: one message reaches the customer."""

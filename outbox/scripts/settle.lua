@@ -1,6 +1,6 @@
 -- What became of a delivery. A state never goes back: a late "sent" does not undo a "delivered".
 -- KEYS: log. ARGV: a msgpack map: key, attempt?, expect?, seen?, state, set, due?, final?, force?, drop?, refund?, log,
--- requeue?, park?, story?, keep
+-- requeue?, park?, story?, about?, keep
 -- Returns {state now, 1 if it changed}, {'gone'}, or {'moved', state} if it is not in the state *expect* any more, or
 -- again: *seen* is the log entry by which it came to be.
 local base = string.sub(KEYS[1], 1, -4)
@@ -19,6 +19,16 @@ if settle.attempt and settle.attempt ~= attempts and not (state == 'uncertain' a
 end
 if settle.expect and (settle.expect ~= state or (settle.seen or before) ~= before) then
   return {'moved', state}
+end
+
+if settle.about then
+  -- the best that the platform has reported about each of its ids
+  local known = redis.call('HGET', key, 'reports')
+  local reports = known and known ~= '' and cjson.decode(known) or {}
+  if rank[settle.state] > (rank[reports[settle.about]] or rank.uncertain) then
+    reports[settle.about] = settle.state
+    redis.call('HSET', key, 'reports', cjson.encode(reports))
+  end
 end
 
 local function note(was)
