@@ -63,6 +63,6 @@ class Receipts:
             if state in ("delivered", "read"):
                 await self._deliveries.settle(delivery, state, at, cause="receipt")
             return
-        # The last part of an answer speaks for all, but none may fail.
-        if not known or external_id == known[-1] or state == "failed":
+        # Of several parts the last one speaks for all, but none may fail: the store has what was reported of each.
+        if delivery.of > 1 or not known or external_id == known[-1] or state == "failed":
             await self._deliveries.settle(delivery, state, at, cause="receipt", error=error, about=external_id)

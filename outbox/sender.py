@@ -114,8 +114,7 @@ class Sender:
             if sent.external_id:
                 await surely(partial(self._own, delivery, channel, sent.external_id))
         for external_id in filter(None, external_ids):
-            last = external_id == external_ids[-1]
-            await surely(partial(self._remember, delivery, external_id, last=last))
+            await surely(partial(self._remember, delivery, external_id))
         if carried.conversation is not None:
             await self._told(delivery, carried.conversation, sent)
         return sent
@@ -235,12 +234,11 @@ class Sender:
             await self._placer.refer(channel.name, external_id, delivery.conversation)
         await self._deliveries.note_link(delivery, external_id)
 
-    async def _remember(self, delivery: Delivery, external_id: str, *, last: bool) -> None:
+    async def _remember(self, delivery: Delivery, external_id: str) -> None:
         """Link the id of a part once all are out, and apply receipts that were faster than the answers to our calls."""
         for state, at, error in await self._deliveries.link(delivery, external_id):
-            if last or state == "failed":
-                facts: dict[str, Any] = {"error": error, "about": external_id}
-                await self._deliveries.settle(delivery, state, at, cause="receipt", **facts)
+            facts: dict[str, Any] = {"error": error, "about": external_id}
+            await self._deliveries.settle(delivery, state, at, cause="receipt", **facts)
 
 
 async def surely(step: Callable[[], Awaitable[T]]) -> T:

@@ -32,6 +32,7 @@ from inbox.leases import Held, wanted
 from inbox.partitions import key, partition_of, shared_key, tag
 from inbox.store import Script, Store
 from outbox.deliveries import LEAVE, SENDER_MS, Author, Reply
+from outbox.history import history
 from outbox.letters import Letter
 from outbox.obstacles import Obstacle, Sending
 from outbox.records import Delivery
@@ -257,6 +258,19 @@ async def test_a_long_answer_goes_on_where_it_stopped(store_url: str, tmp_path: 
         pytest.param([("p1", "delivered")], "sent", id="of an early part: the answer is only sent"),
         pytest.param([("p3", "delivered"), ("p1", "delivered")], "delivered", id="of the last part"),
         pytest.param([("p2", "failed")], "failed", id="any part may fail"),
+        pytest.param([("p1", "failed"), ("p3", "delivered")], "failed", id="the last part does not hide it"),
+        pytest.param([("p3", "delivered"), ("p1", "failed")], "failed", id="nor does it before"),
+        pytest.param([("p3", "read"), ("p3", "failed"), ("p2", "failed")], "failed", id="though it was read"),
+        pytest.param([("p3", "delivered"), ("p3", "failed")], "delivered", id="what arrived has not failed"),
+        pytest.param(
+            [("p1", "failed"), ("p2", "failed"), ("p1", "delivered"), ("p3", "delivered")],
+            "failed",
+            id="one of two arrived after all",
+        ),
+        pytest.param(
+            [("p1", "failed"), ("p3", "delivered"), ("p1", "read")], "delivered", id="the one that failed arrived"
+        ),
+        pytest.param([("p1", "failed"), ("p1", "delivered")], "sent", id="it arrived, the last one is only sent"),
     ],
 )
 @pytest.mark.parametrize("early", [True, False], ids=["while sending", "afterwards"])
@@ -284,9 +298,12 @@ async def test_receipts_of_the_parts(
         if not early:
             await inbox.state(delivery, "sent")
             await told()
-        await inbox.state(delivery, state)
+        settled = await inbox.state(delivery, state)
         assert 2 == len(platform.sent)  # the second was taken by the script
         assert ([], "") == await inbox.deliveries.listing("due", "", 10)
+        dead, _ = await inbox.deliveries.listing("dead", "", 10)
+        assert [delivery.id] * (state == "failed") == [one.id for one in dead]
+        assert state == (await history(inbox.store, settled))[-1].state
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -2,7 +2,7 @@
 -- KEYS: log. ARGV: a msgpack map: key, attempt?, expect?, seen?, state, set, due?, final?, force?, drop?, refund?, log,
 -- requeue?, park?, story?, about?, keep
 -- Returns {state now, 1 if it changed}, {'gone'}, or {'moved', state} if it is not in the state *expect* any more, or
--- again: *seen* is the log entry by which it came to be.
+-- again: *seen* is the log entry by which it came to be. *about* is the platform's id that a report is about.
 local base = string.sub(KEYS[1], 1, -4)
 local settle = cmsgpack.unpack(ARGV[1])
 local key = base .. 'd:' .. settle.key
@@ -21,13 +21,41 @@ if settle.expect and (settle.expect ~= state or (settle.seen or before) ~= befor
   return {'moved', state}
 end
 
+local better = rank[settle.state] > rank[state]
 if settle.about then
   -- the best that the platform has reported about each of its ids
-  local known = redis.call('HGET', key, 'reports')
+  local known, ext, part, of = unpack(redis.call('HMGET', key, 'reports', 'ext', 'part', 'of'))
   local reports = known and known ~= '' and cjson.decode(known) or {}
+  local last = string.match(ext or '', '[^ ]*$')
+  local several = tonumber(of or 1) > 1
+
+  local function whole()
+    for _, report in pairs(reports) do
+      if report == 'failed' then
+        return report
+      end
+    end
+    return tonumber(part or 0) >= tonumber(of) and (reports[last] or 'sent')
+  end
+
+  local old = several and whole()
   if rank[settle.state] > (rank[reports[settle.about]] or rank.uncertain) then
     reports[settle.about] = settle.state
     redis.call('HSET', key, 'reports', cjson.encode(reports))
+  end
+  if several and not settle.force then
+    -- a part that failed beats all, else the last one speaks for them once all are out
+    local new = whole()
+    if not new or (settle.about ~= last and new ~= 'failed' and old ~= 'failed') then
+      return {state, 0}
+    end
+    better = rank[new] > rank[state] or (new == 'failed' and state ~= new) or (old == 'failed' and new ~= old)
+    settle.state = new
+    for index = 1, #settle.log, 2 do
+      if settle.log[index] == 'st' then
+        settle.log[index + 1] = new
+      end
+    end
   end
 end
 
@@ -57,7 +85,7 @@ local function list(name, belongs)
 end
 
 local changed = 0
-if settle.force or rank[settle.state] > rank[state] or (settle.state == 'deferred' and state == 'sending') then
+if settle.force or better or (settle.state == 'deferred' and state == 'sending') then
   local was = state
   state, changed = settle.state, 1
   redis.call('HSET', key, 'state', state, unpack(settle.set))
