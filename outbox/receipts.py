@@ -59,8 +59,9 @@ class Receipts:
         self._counts[channel, f"receipt_{state}"] += 1
         known = delivery.external_ids
         if delivery.round and external_id not in known:
-            # Of a message that a person has had sent again since: that it arrived after all ends the new one as well.
-            if state in ("delivered", "read"):
+            # Of a message that a person has had sent again since: that it arrived after all ends the new one as well,
+            # but one of several parts says nothing about the others.
+            if delivery.of == 1 and state in ("delivered", "read"):
                 await self._deliveries.settle(delivery, state, at, cause="receipt")
             return
         # Of several parts the last one speaks for all, but none may fail: the store has what was reported of each.

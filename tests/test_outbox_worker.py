@@ -306,6 +306,26 @@ async def test_receipts_of_the_parts(
         assert state == (await history(inbox.store, settled))[-1].state
 
 
+@pytest.mark.parametrize("part", ["p1", "p2", "p3"])
+async def test_an_old_part_does_not_end_what_is_sent_anew(store_url: str, tmp_path: Path, part: str) -> None:
+    """A part of an answer that failed is reported as delivered while a person's retry waits: all of it goes out."""
+    async with shop(store_url, tmp_path, Capabilities(text_limit=12)) as inbox:
+        platform = inbox.platform()
+        platform.script.extend([Sent("p1"), Sent("p2"), Sent("p3"), Unreachable("away")])
+        [one] = await inbox.conversations()
+        delivery = await inbox.state(await inbox.reply(one.id, LONG), "sent")
+        await inbox.recorder.record("shop", [Receipt("p2", "failed", 1)])
+        await inbox.route()
+        await inbox.deliveries.retry(delivery.id, inbox.clock())
+        await inbox.state(delivery, "deferred")
+        await inbox.recorder.record("shop", [Receipt(part, "delivered", 2)])
+        await inbox.route()
+        assert "deferred" == (await inbox.deliveries.load(delivery.id)).state
+        inbox.move(60)
+        await inbox.state(delivery, "sent")
+        assert LONG * 2 == "".join(platform.texts)
+
+
 @pytest.mark.parametrize("seed", range(2))
 async def test_receipts_that_race_with_the_answer(inbox: Room, seed: int) -> None:
     """In 100 random interleavings a receipt before, during or after the answer to our call is never lost."""
