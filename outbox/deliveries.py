@@ -431,7 +431,8 @@ class Deliveries:
         values: list[Value] = ["attempts", 0, "created", now, "insist", 1]
         refused = "failed" in delivery.reports.values() or delivery.part >= delivery.of
         if delivery.state == "failed" and refused:
-            values += ("part", 0, "ext", "", "reports", "", "round", delivery.round + 1)
+            past = " ".join([*delivery.past, *delivery.external_ids])
+            values += ("part", 0, "ext", "", "reports", "", "round", delivery.round + 1, "past", past)
         await self.settle(
             delivery,
             "queued",

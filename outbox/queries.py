@@ -132,12 +132,18 @@ class Queries:
         return Question(delivery.outbound_id(delivery.part, delivery.of), delivery.address, at, carried.handle)
 
     async def _conclude(self, delivery: Delivery, text: str, known: tuple[Known, ...]) -> None:
-        """Find the message among those that belong to no other delivery. Raises `NotNow`, `StoreError`."""
+        """Find the message among those that belong to nothing else of ours. Raises `NotNow`, `StoreError`."""
         channel, address, now = delivery.channel, delivery.address, self._now()
         if await self._echoes.in_flight(partition_of(address), channel, address, text):
             return  # the same words are on their way to the same person: which is which is told later
         owners = [await self._deliveries.linked(channel, one.external_id) for one in known]
-        strangers = [one for one, owner in zip(known, owners, strict=True) if owner is None]
+        # Whoever linked an id to this very delivery and died before it said so leaves one that is not among its own.
+        settled = {*delivery.external_ids, *delivery.past}
+        strangers = [
+            one
+            for one, owner in zip(known, owners, strict=True)
+            if owner is None or (owner == delivery.id and one.external_id not in settled)
+        ]
         # Some platforms give back our own id, which says more than any words.
         name = delivery.outbound_id(delivery.part, delivery.of)
         ours = next((one for one in strangers if name == one.external_id or one.text == text), None)

@@ -64,6 +64,12 @@ class Receipts:
             if delivery.of == 1 and state in ("delivered", "read"):
                 await self._deliveries.settle(delivery, state, at, cause="receipt")
             return
+        if delivery.state == "uncertain" and external_id not in known:
+            # Of the part in question: whoever linked it died before it said so.
+            with contextlib.suppress(NotNow):
+                facts = {"external_id": external_id, "state": state, "error": error}
+                await self._deliveries.arrived(delivery, at, cause="receipt", **facts)
+            return
         # Of several parts the last one speaks for all, but none may fail: the store has what was reported of each.
         if delivery.of > 1 or not known or external_id == known[-1] or state == "failed":
             await self._deliveries.settle(delivery, state, at, cause="receipt", error=error, about=external_id)

@@ -58,7 +58,8 @@ class Delivery(msgspec.Struct, frozen=True):
 
     A letter has no *conversation* (""); the one that it is *about*, if any, only explains it. *of* is the number of
     its parts, *part* how many of them are out; *round* counts how often a person had it sent again from the start.
-    *reports* is the best that the platform has reported about each of its ids in this round.
+    *reports* is the best that the platform has reported about each of its ids in this round, *past* are those of the
+    rounds before.
     *log* is the position of its latest change. For *parked*, *heeds*, *answers*, *since* and *instead* see
     `outbox.terms`.
     """
@@ -86,6 +87,7 @@ class Delivery(msgspec.Struct, frozen=True):
     of: int = 1
     round: int = 0
     reports: dict[str, str] = {}
+    past: tuple[str, ...] = ()
     log: str = ""
     parked: bool = False
     heeds: str = ""
@@ -131,6 +133,7 @@ def from_hash(partition: int, name: str, fields: dict[str, str]) -> Delivery:
         of=int(fields.get("of", 1)),
         round=int(fields.get("round", 0)),
         reports=msgspec.json.decode(fields.get("reports") or "{}", type=dict[str, str]),
+        past=tuple(fields.get("past", "").split()),
         log=fields.get("log", ""),
         parked=fields.get("parked") == "1",
         heeds=fields.get("heeds", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from connectors.base import (
 from connectors.simulators.twilio import TwilioPlatform
 from connectors.twilio import TwilioOptions, TwilioSms
 from inbox.channels import Channel
+from inbox.store import StoreError
 from outbox.deliveries import Delivery
 from outbox.queries import SURE
 from tests.backroom import Platform, Room, eventually, room
@@ -218,6 +220,48 @@ async def test_a_part_is_settled_by_its_own_receipt(store_url: str, tmp_path: Pa
         await inbox.route()
         await inbox.state(delivery, "sent")
         assert ["fgh"] == platform.texts
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"), [pytest.param("yes", [], id="whole"), pytest.param("abcdefgh", ["fgh"], id="part")]
+)
+@pytest.mark.parametrize("how", ["query", "receipt"])
+async def test_a_death_while_it_is_settled(
+    store_url: str, tmp_path: Path, text: str, rest: list[str], how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process knew the platform's id and died before it settled the delivery: what arrived is not sent again."""
+    async with asking(store_url, tmp_path) as (inbox, platform):
+        delivery = await doubtful(inbox, text)
+
+        async def dies(*_: Any, **__: Any) -> str:
+            raise StoreError
+
+        with monkeypatch.context() as patch, contextlib.suppress(StoreError):
+            patch.setattr(inbox.deliveries, "settle", dies)
+            await inbox.deliveries.arrived(delivery, inbox.clock(), cause="query", external_id="k1")
+        if how == "receipt":
+            await inbox.recorder.record("shop", [Receipt("k1", "delivered", 1)])
+            await inbox.route()
+        platform.listed = (Known("k1", text[:5]),)
+        inbox.move(SURE / 1000 + 6)
+        settled = await inbox.state(delivery, "sent", "delivered")
+        assert "k1" == settled.external_ids[0]
+        assert rest == platform.texts
+
+
+async def test_what_failed_before_is_not_what_is_in_doubt_now(store_url: str, tmp_path: Path) -> None:
+    """A list that still has the first message, which failed, says nothing about the one that a person sent anew."""
+    async with asking(store_url, tmp_path) as (inbox, platform):
+        delivery = await doubtful(inbox)
+        platform.listed = (Known("k1", "yes", "failed", "unknown number"),)
+        inbox.move(6)
+        await inbox.state(delivery, "failed")
+        platform.script.append(Uncertain("no answer"))
+        await inbox.deliveries.retry(delivery.id, inbox.clock())
+        await inbox.state(delivery, "uncertain")
+        platform.listed = (Known("k1", "yes", "failed", "unknown number"), Known("k2", "yes"))
+        inbox.move(6)
+        assert ("k2",) == (await inbox.state(delivery, "sent")).external_ids
 
 
 @pytest.mark.parametrize("how", ["query", "receipt"])
