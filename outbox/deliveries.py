@@ -345,22 +345,21 @@ class Deliveries:
         """
         part = delivery.part + (state != "failed")
         values: list[Value] = ["part", part]
-        early: list[tuple[str, int, str]] = []
         rest_waits = part < delivery.of and state != "failed"
-        if external_id:
-            ids = [one for one in delivery.external_ids if one != external_id]
-            values += ("ext", " ".join([*ids, external_id]))
-            if rest_waits:
-                await self.note_link(delivery, external_id)
-            else:
-                early = await self.link(delivery, external_id)
+        ids = [*(one for one in delivery.external_ids if one != external_id), external_id]
+        values += ("ext", " ".join(ids))  # the last place is the last part's, though nobody may know its id
+        early: list[tuple[str, str, int, str]] = []
+        if rest_waits and external_id:
+            await self.note_link(delivery, external_id)
+        elif not rest_waits:  # nobody sends anything any more who would link those before
+            early = [(one, *news) for one in filter(None, ids) for news in await self.link(delivery, one)]
         facts: dict[str, Any] = {"due": now, "requeue": True} if rest_waits else {}
         facts |= {"cause": cause, "by": by, "error": error, "values": values, "about": external_id}
         state = await self.settle(
             delivery, "queued" if rest_waits else state, now, expect="uncertain", force=True, **facts
         )
-        for news, at, reason in early:  # what the platform reported before we knew whose it is
-            state = await self.settle(delivery, news, at, cause="receipt", error=reason, about=external_id)
+        for one, news, at, reason in early:  # what the platform reported before we knew whose it is
+            state = await self.settle(delivery, news, at, cause="receipt", error=reason, about=one)
         return state
 
     async def close_window(self, delivery: Delivery, until: str | None) -> bool:

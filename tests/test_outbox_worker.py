@@ -306,6 +306,25 @@ async def test_receipts_of_the_parts(
         assert state == (await history(inbox.store, settled))[-1].state
 
 
+@pytest.mark.parametrize("early", [True, False], ids=["before", "afterwards"])
+@pytest.mark.parametrize(("news", "state"), [("failed", "failed"), ("delivered", "sent")])
+async def test_a_confirmed_last_part_lets_the_others_be_heard(
+    store_url: str, tmp_path: Path, news: Literal["failed", "delivered"], state: str, early: bool
+) -> None:
+    """A person says that the last part arrived: receipts of the first one count, and do not speak for the last."""
+    async with shop(store_url, tmp_path, Capabilities(text_limit=5)) as inbox:
+        inbox.platform().script.extend([Sent("p1"), Uncertain("no answer")])
+        [one] = await inbox.conversations()
+        delivery = await inbox.state(await inbox.reply(one.id, "abcdefgh"), "uncertain")
+        for step in ("receipt", "confirm") if early else ("confirm", "receipt"):
+            if step == "confirm":
+                await inbox.deliveries.confirm(delivery.id, inbox.clock())
+            else:
+                await inbox.recorder.record("shop", [Receipt("p1", news, 1)])
+                await inbox.route()
+        assert state == (await inbox.deliveries.load(delivery.id)).state
+
+
 @pytest.mark.parametrize("part", ["p1", "p2", "p3"])
 async def test_an_old_part_does_not_end_what_is_sent_anew(store_url: str, tmp_path: Path, part: str) -> None:
     """A part of an answer that failed is reported as delivered while a person's retry waits: all of it goes out."""
