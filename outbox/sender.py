@@ -22,7 +22,7 @@ from outbox.aside import Aside
 from outbox.deliveries import USED_UP, Deliveries
 from outbox.material import Material, material
 from outbox.plan import Part
-from outbox.records import Delivery
+from outbox.records import Delivery, NoDelivery, NotNow
 from outbox.turns import Gate, Turn
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,7 @@ class Sender:
                 await surely(partial(self._deliveries.note_part, delivery, index + 1, tuple(external_ids)))
             except Fenced:
                 if index + 1 < len(parts):
+                    await surely(partial(self._taken, delivery, index, len(parts), sent))
                     raise  # else: the platform's yes settles what another owner had to call uncertain
             attempt.marked = attempt.took = attempt.left = False
             attempt.out += 1
@@ -118,6 +119,15 @@ class Sender:
         if carried.conversation is not None:
             await self._told(delivery, carried.conversation, sent)
         return sent
+
+    async def _taken(self, delivery: Delivery, index: int, of: int, sent: Sent) -> None:
+        """Say that a part is out after all, if whoever has the partition now had to call it uncertain."""
+        with contextlib.suppress(NotNow, NoDelivery):
+            found = await self._deliveries.load(delivery.id)
+            same = (found.part, found.of, found.round) == (index, of, delivery.round)
+            if found.state == "uncertain" and same:
+                facts = {"cause": "attempt", "external_id": sent.external_id, "state": sent.state}
+                await self._deliveries.arrived(found, self._now(), **facts)
 
     async def _told(self, delivery: Delivery, conversation: conversations.Conversation, sent: Sent) -> None:
         """Note what follows for the conversation when all parts are out."""

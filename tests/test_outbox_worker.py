@@ -306,6 +306,32 @@ async def test_receipts_of_the_parts(
         assert state == (await history(inbox.store, settled))[-1].state
 
 
+async def test_a_late_yes_to_a_part_in_the_middle_is_heard(store_url: str, tmp_path: Path) -> None:
+    """A sender that lost its partition tells that the first part went out: the rest follows, and nothing goes twice."""
+    asked, gate = asyncio.Event(), asyncio.Event()
+
+    async def slow(message_: Outbound) -> Sent:
+        asked.set()
+        await gate.wait()
+        return Sent("p1")
+
+    async with shop(store_url, tmp_path, Capabilities(text_limit=5)) as inbox:
+        platform = inbox.platform()
+        platform.script.append(slow)
+        [one] = await inbox.conversations()
+        delivery = await inbox.reply(one.id, "abcdefgh")
+        await asked.wait()
+        claimed = await inbox.deliveries.claim(
+            inbox.held(ADDRESS), delivery.place.key, inbox.clock() + SENDER_MS + 1_000
+        )
+        assert claimed is not None
+        await inbox.deliveries.settle(claimed[0], "uncertain", inbox.clock(), held=inbox.held(ADDRESS))
+        gate.set()
+        settled = await inbox.state(delivery, "sent")
+        assert (2, "p1") == (settled.part, settled.external_ids[0])
+        assert ["fgh"] == platform.texts
+
+
 @pytest.mark.parametrize("early", [True, False], ids=["before", "afterwards"])
 @pytest.mark.parametrize(("news", "state"), [("failed", "failed"), ("delivered", "sent")])
 async def test_a_confirmed_last_part_lets_the_others_be_heard(
