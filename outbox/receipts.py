@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from outbox.deliveries import Deliveries
 from outbox.records import NotNow
@@ -31,22 +32,34 @@ class Receipts:
             self._counts[channel, "receipt_left_out"] += 1
 
     async def _doubted(self, fields: Mapping[str, str]) -> None:
-        """Settle what got no answer, if its platform gives back our own id: whoever reports on it has had it."""
-        channel, name, state = fields["ch"], fields["x"], fields["st"]
+        """Settle what got no answer, if its platform gives back our own id: whoever reports on it has had it.
+
+        What waits to be sent again under the same id need not be, once it has arrived.
+        """
+        channel, name, state, at = fields["ch"], fields["x"], fields["st"], int(fields["at"])
         whole = name.partition(".")[0]
         for known in (whole, whole.rpartition("-")[0]):
             try:
                 delivery = await self._deliveries.load(known)
             except (LookupError, ValueError):
                 continue
-            if (delivery.channel, delivery.state) != (channel, "uncertain"):
+            if delivery.channel != channel or delivery.outbound_id(delivery.part, delivery.of) != name:
                 continue
-            if delivery.outbound_id(delivery.part, delivery.of) == name:
-                facts = {"external_id": name, "state": state, "error": fields.get("er", "")}
-                with contextlib.suppress(NotNow):  # a person or a query was faster
-                    await self._deliveries.arrived(delivery, int(fields["at"]), cause="receipt", **facts)
-                self._counts[channel, f"receipt_{state}"] += 1
-                return
+            waits = delivery.state in ("queued", "deferred") and delivery.of == 1
+            if delivery.state != "uncertain" and not (waits and state in ("delivered", "read")):
+                continue
+            with contextlib.suppress(NotNow):  # a person, a query or the next attempt was faster
+                if waits:
+                    await self._deliveries.link(delivery, name)
+                    facts: dict[str, Any] = {"expect": delivery.state, "about": name}
+                    values = ("part", 1, "ext", name)
+                    await self._deliveries.settle(delivery, state, at, cause="receipt", values=values, **facts)
+                else:
+                    error = fields.get("er", "")
+                    facts = {"external_id": name, "state": state, "error": error}
+                    await self._deliveries.arrived(delivery, at, cause="receipt", **facts)
+            self._counts[channel, f"receipt_{state}"] += 1
+            return
 
     async def _settle(self, fields: Mapping[str, str]) -> None:
         channel, external_id, state, at = fields["ch"], fields["x"], fields["st"], int(fields["at"])

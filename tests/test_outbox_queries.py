@@ -212,6 +212,24 @@ async def test_a_receipt_with_our_own_id_settles_what_is_in_doubt(
         assert (error, []) == (settled.error, platform.texts)
 
 
+@pytest.mark.parametrize(("state", "expected"), [("delivered", "delivered"), ("failed", "deferred")])
+async def test_what_arrived_is_not_sent_again(store_url: str, tmp_path: Path, state: Any, expected: str) -> None:
+    """A retry waits when a receipt says that the message arrived after all: it does not go; if it failed, it does."""
+    async with asking(store_url, tmp_path) as (inbox, platform):
+        delivery = await doubtful(inbox)
+        platform.script.append(Unreachable("away"))
+        await inbox.deliveries.retry(delivery.id, inbox.clock())
+        await inbox.state(delivery, "deferred")
+        await inbox.recorder.record("shop", [Receipt(delivery.id, state, inbox.clock())])
+        await inbox.route()
+        assert expected == (await inbox.deliveries.load(delivery.id)).state
+        due, _ = await inbox.deliveries.listing("due", "", 10)
+        assert [delivery.id] * (expected == "deferred") == [one.id for one in due]
+        inbox.move(60)
+        await inbox.state(delivery, "delivered" if expected == "delivered" else "sent")
+        assert ["yes"] * (expected == "deferred") == platform.texts
+
+
 async def test_a_part_is_settled_by_its_own_receipt(store_url: str, tmp_path: Path) -> None:
     """The first of two parts was in doubt: its receipt lets the second one go, once."""
     async with asking(store_url, tmp_path) as (inbox, platform):
