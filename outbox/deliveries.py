@@ -223,7 +223,7 @@ class Deliveries:
         arguments = (
             held.epoch,
             delivery.place.key,
-            delivery.attempts,
+            delivery.claims,
             f"a:{delivery.address}",
             f"wl:{delivery.channel}" if windowed and own else "",
             now,
@@ -290,7 +290,7 @@ class Deliveries:
         logged |= {name: value for name, value in more.items() if value}
         parts: dict[str, Any] = {
             "key": place.key,
-            "attempt": str(delivery.attempts) if held else None,
+            "attempt": str(delivery.claims) if held else None,
             "state": state,
             "at": now,
             "set": text(
@@ -376,7 +376,7 @@ class Deliveries:
     async def note_part(self, delivery: Delivery, part: int, external_ids: Sequence[str]) -> None:
         """Remember that a part is out, so that no later attempt sends it again. Raises `Fenced`, `StoreError`."""
         place = delivery.place
-        arguments = (place.key, delivery.attempts, part, " ".join(external_ids))
+        arguments = (place.key, delivery.claims, part, " ".join(external_ids))
         if not await self._store.run(PART, tag(place.partition), [key(place.partition, "due")], arguments):
             raise Fenced
 
@@ -427,7 +427,8 @@ class Deliveries:
         delivery = await self.load(delivery_id)
         if delivery.state not in ("dead", "failed", "uncertain", "deferred"):
             raise NotNow(f"a delivery that is {delivery.state} needs no retry")
-        values: list[Value] = ["attempts", 0, "created", now, "insist", 1]
+        # It goes out now, whatever was agreed about the time until then.
+        values: list[Value] = ["base", delivery.claims, "created", now, "insist", 1, "heeds", ""]
         refused = "failed" in delivery.reports.values() or delivery.part >= delivery.of
         if delivery.state == "failed" and refused:
             past = " ".join([*delivery.past, *delivery.external_ids])

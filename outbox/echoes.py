@@ -78,4 +78,8 @@ class Echoes:
         entry = (await logbook.fetch(self._store, [(message.partition, message.key)]))[0]
         if entry is None:
             return False
-        return words in entry.fields.get("tx", "") if words else bool(entry.rest().get("media"))
+        if not words:
+            return bool(entry.rest().get("media"))
+        said, whole = words.strip(), entry.fields.get("tx", "").strip()
+        # A colleague's "hello" in the platform's own tool is not the answer that begins with it.
+        return said == whole or (delivery.of > 1 and said in whole)

@@ -58,6 +58,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
     A letter has no *conversation* (""); the one that it is *about*, if any, only explains it. *of* is the number of
     its parts, *part* how many of them are out; *round* counts how often a person had it sent again from the start.
+    *attempts* are those since then, *claims* are all: the fence between two of them, which is never set back.
     *reports* is the best that the platform has reported about each of its ids in this round, *past* are those of the
     rounds before.
     *log* is the position of its latest change. For *parked*, *heeds*, *answers*, *since* and *instead* see
@@ -71,6 +72,7 @@ class Delivery(msgspec.Struct, frozen=True):
     message: str
     state: str
     attempts: int = 0
+    claims: int = 0
     due: int = 0
     created: int = 0
     part: int = 0
@@ -116,7 +118,8 @@ def from_hash(partition: int, name: str, fields: dict[str, str]) -> Delivery:
         address=fields["address"],
         message=f"m{partition}-{fields.get('message', '')}",
         state=fields["state"],
-        attempts=int(fields.get("attempts", 0)),
+        attempts=int(fields.get("attempts", 0)) - int(fields.get("base", 0)),
+        claims=int(fields.get("attempts", 0)),
         due=int(fields.get("due", 0)),
         created=int(fields.get("created", 0)),
         part=int(fields.get("part", 0)),

@@ -286,6 +286,16 @@ async def test_what_is_held_and_not_for_who_writes_is_called_back(store_url: str
         assert [] == inbox.platform("chat").texts
 
 
+async def test_what_was_called_back_goes_when_a_person_wants_it(store_url: str, tmp_path: Path) -> None:
+    """The customer has written, and somebody sends the answer all the same."""
+    async with shop(store_url, tmp_path) as inbox:
+        delivery = await give(inbox, "还在吗", send_at=inbox.clock() + HOUR * 1000, unless_written=True)
+        await written(inbox, "我在")
+        await inbox.state(delivery, "failed")
+        await inbox.deliveries.retry(delivery.id, inbox.clock(), "lilei")
+        await inbox.state(delivery, "sent")
+
+
 async def test_half_an_answer_is_not_called_back(store_url: str, tmp_path: Path) -> None:
     """Who writes after the first part gets the rest as well; nobody can call it back any more."""
     async with shop(store_url, tmp_path) as inbox:

@@ -28,7 +28,7 @@ from connectors.base import (
     WindowClosed,
 )
 from inbox.channels import Channel
-from inbox.leases import Held, wanted
+from inbox.leases import Fenced, Held, wanted
 from inbox.partitions import key, partition_of, shared_key, tag
 from inbox.store import Script, Store
 from outbox.deliveries import LEAVE, SENDER_MS, Author, Reply
@@ -805,3 +805,32 @@ async def test_an_echo_of_ours_is_not_somebody_elses(inbox: Room) -> None:
     await inbox.recorder.record("shop", [Echo("x1", ADDRESS, 2, "more")])
     await inbox.route()
     assert 3 == (await inbox.load(one.id)).messages
+
+
+async def test_a_colleagues_few_words_prove_no_answer(inbox: Room) -> None:
+    """What is written in the platform's own tool is a message of its own, though an answer in doubt holds it."""
+    [one] = await inbox.conversations()
+    inbox.platform().script.append(Uncertain("no answer"))
+    delivery = await inbox.state(await inbox.reply(one.id, "您好，退款已经办好"), "uncertain")
+    await inbox.recorder.record("shop", [Echo("h1", ADDRESS, 1, "您好")])
+    await inbox.route()
+
+    assert "uncertain" == (await inbox.deliveries.load(delivery.id)).state
+    assert 3 == (await inbox.load(one.id)).messages
+
+
+async def test_who_wakes_up_late_settles_no_later_attempt(inbox: Room) -> None:
+    """A person has had it sent again since: the first attempt's end says nothing about the second one."""
+    [one] = await inbox.conversations()
+    inbox.platform().script.append(Rejected("no"))
+    delivery = await inbox.state(await inbox.reply(one.id, "yes"), "dead")
+    held = inbox.held(ADDRESS)
+    old = await inbox.deliveries.load(delivery.id)
+    await inbox.worker.finish(LIMIT)
+    await inbox.deliveries.retry(delivery.id, inbox.clock(), "lilei")
+    claimed = await inbox.deliveries.claim(held, delivery.place.key, inbox.clock())
+    assert claimed is not None
+
+    assert 1 == claimed[0].attempts
+    with pytest.raises(Fenced):
+        await inbox.deliveries.settle(old, "deferred", inbox.clock(), held=held, due=inbox.clock())
