@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
+import logging
 import os
 import socket
 import sys
@@ -78,6 +80,19 @@ def free_port() -> Callable[[], int]:
 def _cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passwords that are worth nothing need no second of every test."""
     monkeypatch.setattr(passwords, "MEMORY", 64)
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    """What a command sets up for the whole process, when it is run within a test, is gone in the next one."""
+    loggers = [logging.getLogger(name) for name in ("", "watchfiles", "asyncio")]
+    handlers, levels, collects = loggers[0].handlers[:], [one.level for one in loggers], gc.isenabled()
+    yield
+    loggers[0].handlers[:] = handlers
+    for one, level in zip(loggers, levels, strict=True):
+        one.setLevel(level)
+    if collects:
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)
