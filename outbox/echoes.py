@@ -32,7 +32,8 @@ class Echoes:
         """Settle what an earlier process had found to be this echo's delivery, if it died before it said so."""
         with contextlib.suppress(NotNow, NoDelivery):
             delivery = await self._deliveries.load(delivery_id)
-            if delivery.state == "uncertain":
+            # What was sent before a person had it sent again says nothing about the new one.
+            if delivery.state == "uncertain" and external_id not in delivery.past:
                 await self._deliveries.arrived(delivery, at, cause="echo", external_id=external_id)
 
     async def in_flight(self, partition: int, channel: str, address: str, words: str) -> bool:

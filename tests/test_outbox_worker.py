@@ -834,3 +834,19 @@ async def test_who_wakes_up_late_settles_no_later_attempt(inbox: Room) -> None:
     assert 1 == claimed[0].attempts
     with pytest.raises(Fenced):
         await inbox.deliveries.settle(old, "deferred", inbox.clock(), held=held, due=inbox.clock())
+
+
+async def test_an_echo_of_an_earlier_round_proves_nothing(inbox: Room) -> None:
+    """The platform repeats what it had refused; whether what was sent anew has arrived is as unknown as before."""
+    [one] = await inbox.conversations()
+    delivery = await inbox.state(await inbox.reply(one.id, "yes"), "sent")
+    await inbox.recorder.record("shop", [Receipt("x1", "failed", 1, "unknown")])
+    await inbox.route()
+    await inbox.state(delivery, "failed")
+    inbox.platform().script.append(Uncertain("no answer"))
+    await inbox.deliveries.retry(delivery.id, inbox.clock(), "lilei")
+    await inbox.state(delivery, "uncertain")
+    await inbox.recorder.record("shop", [Echo("x1", ADDRESS, 2, "yes")])
+    await inbox.route()
+
+    assert "uncertain" == (await inbox.deliveries.load(delivery.id)).state
