@@ -18,6 +18,7 @@ from inbox.store import Store
 from outbox.deliveries import Deliveries, Delivery, NotNow
 from outbox.forecast import SendPlan
 from outbox.material import Material
+from outbox.obstacles import PAUSED
 from outbox.owing import answered
 from outbox.plan import Part
 from outbox.planner import Planner
@@ -28,7 +29,6 @@ from outbox.withholding import may_be_out
 
 CANCEL: Literal["cancel"] = "cancel"
 RELEASE: Literal["release"] = "release"
-PAUSED = "paused"
 TRIES = 8
 
 

@@ -15,7 +15,7 @@ from inbox.lists import parse_cursor, ranked
 from inbox.partitions import Id, digest, key, new_key, parse_id, partition_of, tag
 from inbox.store import Script, Store
 from inbox.wakes import Wakes
-from outbox.obstacles import Obstacle, Sending
+from outbox.obstacles import PAUSED, Obstacle, Sending
 
 CAMPAIGN = Script.load(Path(__file__).parent / "scripts" / "campaign.lua")
 DUE = "bdue"
@@ -224,7 +224,7 @@ class Campaigns:
         name = key(place.partition, f"b:{place.key}")
         state = await self._store.do(tag(place.partition), "HGET", name, "state")
         if state in ("paused", "braked"):
-            return (Obstacle("paused", "hold", self._why("paused"), self._now() + PAUSE),)
+            return (Obstacle(PAUSED, "hold", self._why("paused"), self._now() + PAUSE),)
         if state == "stopped":
             return (Obstacle("stopped", "block", self._why("stopped")),)
         return ()

@@ -11,6 +11,9 @@ from typing import Literal
 
 from outbox.letters import Lane
 
+PAUSED = "paused"
+"""The code of what a paused bulk send holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
